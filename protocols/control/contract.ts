@@ -1,0 +1,355 @@
+import { z } from 'zod';
+import { ERROR_STATUS, MAX_TEXT_BYTES, MESSAGE_STATES } from './routes.ts';
+import type { ErrorCode, RouteName } from './routes.ts';
+
+/**
+ * The daemon API: one table that gives the server's validation, the OpenAPI document and the client's types.
+ * Times are ISO 8601 in UTC with milliseconds. `who` is a petname, a name, a peer id or an invite.
+ */
+
+const Time = z.iso.datetime();
+const PeerId = z.string().describe('A libp2p peer id, as in 12D3KooW…');
+const Multiaddr = z.string().describe('A multiaddr, as in /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…');
+const Who = z.string().min(1).max(4096).describe('A petname, a name, a peer id or an invite');
+const WhoParams = z.object({ who: Who });
+const MessageId = z.uuid();
+const Cursor = z.string().max(200).describe('Opaque: hand back what an earlier answer gave');
+
+export const MessageState = z.enum(MESSAGE_STATES);
+
+export const Message = z.object({
+  id: MessageId,
+  from: PeerId,
+  fromName: z.string().nullable().describe('The petname or name this daemon knows the author by'),
+  to: PeerId,
+  toName: z.string().nullable(),
+  text: z.string(),
+  sentAt: Time.describe("The author's clock"),
+  receivedAt: Time.nullable().describe("When this daemon committed it; null for one's own"),
+  state: z
+    .enum([...MESSAGE_STATES, 'unread'])
+    .describe("One's own: queued, stored, delivered, read, failed. A friend's: unread, read"),
+  seq: z.int().positive().describe("The author's counter in this conversation"),
+  missing: z
+    .int()
+    .nonnegative()
+    .describe('How many messages of this author before this one have not arrived'),
+  failure: z.string().nullable().describe('Why it failed, where state is failed'),
+  cursor: Cursor,
+});
+
+const Bootstrap = z.object({
+  multiaddr: Multiaddr,
+  peerId: PeerId.nullable(),
+  state: z.enum(['connected', 'connecting', 'down']),
+  detail: z.string().nullable().describe('Why it is down, or what it refused'),
+  lastSeenAt: Time.nullable(),
+});
+
+export const Status = z.object({
+  peerId: PeerId,
+  name: z.string().nullable(),
+  version: z.string(),
+  startedAt: Time,
+  dataDir: z.string(),
+  multiaddrs: z.array(Multiaddr),
+  bootstrap: z.array(Bootstrap),
+  dht: z.object({ mode: z.enum(['client', 'server']), peers: z.int() }),
+  connections: z.int().describe('Peers connected to now'),
+  outbox: z.object({
+    messages: z.int().describe('Own messages not yet delivered'),
+    oldestAt: Time.nullable(),
+  }),
+  unread: z.int(),
+  allowUnsealed: z.boolean().describe('Whether messages may wait in a mailbox without end-to-end encryption'),
+  warnings: z.array(z.string()).describe('What the user should know and do something about'),
+});
+
+const Certificate = z.object({
+  phonebook: PeerId,
+  seq: z.int(),
+  expiresAt: Time,
+});
+
+export const Identity = z.object({
+  peerId: PeerId,
+  name: z.string().nullable(),
+  certificates: z.array(Certificate),
+  multiaddrs: z.array(Multiaddr),
+});
+
+export const Peer = z.object({
+  peerId: PeerId,
+  name: z.string().nullable(),
+  petname: z.string().nullable(),
+  online: z.boolean(),
+  lastSeenAt: Time.nullable(),
+  connected: z.enum(['direct', 'relayed']).nullable(),
+});
+
+export const Whois = Peer.extend({
+  multiaddrs: z.array(Multiaddr),
+  mailboxes: z.array(Multiaddr),
+  certificate: Certificate.nullable(),
+  source: z
+    .enum(['contact', 'phonebook', 'dht', 'invite', 'connection', 'peer-id'])
+    .describe('Where the answer came from'),
+  warning: z.string().nullable().describe('Set when a name this daemon has pinned now names another key'),
+});
+
+export const Contact = Peer.extend({ addedAt: Time, unread: z.int() });
+
+export const Conversation = z.object({
+  peerId: PeerId,
+  name: z.string().nullable(),
+  petname: z.string().nullable(),
+  unread: z.int(),
+  last: Message.nullable(),
+});
+
+export const Sent = z.object({
+  id: MessageId,
+  state: MessageState,
+  to: PeerId,
+  failure: z.string().nullable(),
+});
+
+const MessagePage = z.object({
+  messages: z.array(Message),
+  next: Cursor.nullable().describe('Where the next page begins; null at the end'),
+});
+
+const Text = z
+  .string()
+  .min(1)
+  .refine(
+    (text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES,
+    `text may have at most ${MAX_TEXT_BYTES} bytes of UTF-8`,
+  );
+
+export const SendBody = z.object({
+  to: Who,
+  text: Text,
+  wait: z
+    .enum(['queued', 'stored', 'delivered'])
+    .default('queued')
+    .describe('Answer when this state is reached'),
+  timeoutMs: z.int().min(0).max(600_000).default(10_000).describe('How long to wait for that state'),
+});
+
+/** One line a client writes to the streaming send. */
+export const SendLine = z.object({
+  to: Who,
+  text: Text,
+  ref: z
+    .union([z.string().max(200), z.number()])
+    .optional()
+    .describe("The client's own mark, handed back in answers"),
+});
+
+export const ErrorBody = z.object({
+  error: z.object({
+    code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]),
+    message: z.string().describe('What went wrong, in words for a person'),
+    field: z.string().nullable().describe('Which part of the request was at fault'),
+    hint: z.string().nullable().describe('What to do about it'),
+  }),
+});
+
+/** One line the daemon answers the streaming send with: once per state a message reaches, or once for a refusal. */
+export const SendLineAnswer = z.union([
+  z.object({
+    ref: z.union([z.string(), z.number()]).optional(),
+    id: MessageId,
+    to: PeerId,
+    state: MessageState,
+    failure: z.string().optional(),
+  }),
+  ErrorBody.extend({ ref: z.union([z.string(), z.number()]).optional() }),
+]);
+
+/** What `GET /v1/events` sends. `cursor` goes back in `after` to continue behind this event. */
+export const Event = z.discriminatedUnion('type', [
+  z
+    .object({ type: z.literal('message'), cursor: Cursor, message: Message })
+    .describe('A message arrived or was queued'),
+  z
+    .object({
+      type: z.literal('state'),
+      cursor: Cursor,
+      peerId: PeerId,
+      state: MessageState,
+      ids: z.array(MessageId).describe('The own messages that reached the state'),
+      failure: z.string().nullable(),
+    })
+    .describe('Own messages reached a state'),
+  z.object({
+    type: z.literal('peer'),
+    cursor: Cursor,
+    peerId: PeerId,
+    connected: z.enum(['direct', 'relayed']).nullable(),
+  }),
+  z.object({
+    type: z.literal('contact'),
+    cursor: Cursor,
+    peerId: PeerId,
+    change: z.enum(['added', 'removed', 'changed']),
+  }),
+  z.object({ type: z.literal('warning'), cursor: Cursor, message: z.string() }),
+  z
+    .object({ type: z.literal('resync'), cursor: Cursor, reason: z.enum(['restarted', 'overflow']) })
+    .describe(
+      'Events other than messages were lost since the cursor; the messages follow, the rest is to be asked for',
+    ),
+]);
+
+interface Operation {
+  summary: string;
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  body?: z.ZodType;
+  response: z.ZodType;
+  /** HTTP status of success, 200 unless said. */
+  status?: 200 | 201;
+  /** The errors beyond `invalid`, `unauthorized` and `internal`, which any operation can end with. */
+  errors: readonly ErrorCode[];
+}
+
+const Limit = z.coerce.number().int().min(1).max(1000).default(100);
+const Flag = z
+  .enum(['true', 'false'])
+  .transform((value) => value === 'true')
+  .default(false);
+
+export const contract = {
+  status: { summary: 'How this daemon is doing', response: Status, errors: [] },
+  identity: { summary: 'Who this daemon is', response: Identity, errors: [] },
+  claimName: {
+    summary: 'Claim a name at every phonebook in reach',
+    body: z.object({ name: z.string().min(1).max(200) }),
+    response: Identity,
+    errors: ['conflict', 'unavailable', 'timeout'],
+  },
+  releaseName: {
+    summary: 'Give the name back',
+    response: Identity,
+    errors: ['not-found', 'unavailable', 'timeout'],
+  },
+  peers: {
+    summary: 'Who the phonebooks list, and who else is known here',
+    query: z.object({ online: Flag }),
+    response: z.object({ peers: z.array(Peer), warnings: z.array(z.string()) }),
+    errors: [],
+  },
+  whois: {
+    summary: 'Look somebody up',
+    params: WhoParams,
+    response: Whois,
+    errors: ['not-found', 'conflict', 'timeout'],
+  },
+  contacts: { summary: 'The friends list', response: z.object({ contacts: z.array(Contact) }), errors: [] },
+  addContact: {
+    summary: 'Add a friend',
+    body: z.object({ who: Who, petname: z.string().min(1).max(64).optional() }),
+    response: Contact,
+    status: 201,
+    errors: ['not-found', 'conflict', 'timeout'],
+  },
+  removeContact: {
+    summary: 'Remove a friend; the history stays',
+    params: WhoParams,
+    response: Contact,
+    errors: ['not-found'],
+  },
+  invite: {
+    summary: 'Make an invite to hand to a friend',
+    response: z.object({ invite: z.string() }),
+    status: 201,
+    errors: [],
+  },
+  connect: {
+    summary: 'Connect now, and say how',
+    body: z.object({ who: Who, timeoutMs: z.int().min(0).max(120_000).default(10_000) }),
+    response: Peer.extend({ multiaddr: Multiaddr, rttMs: z.number() }),
+    errors: ['not-found', 'unavailable', 'timeout'],
+  },
+  disconnect: { summary: 'Close the connection', params: WhoParams, response: Peer, errors: ['not-found'] },
+  send: {
+    summary: 'Send a message',
+    body: SendBody,
+    response: Sent,
+    status: 201,
+    errors: ['not-found', 'conflict', 'too-large', 'timeout', 'disk-full', 'unavailable'],
+  },
+  message: {
+    summary: 'One message',
+    params: z.object({ id: MessageId }),
+    response: Message,
+    errors: ['not-found'],
+  },
+  retry: {
+    summary: 'Send a failed message again',
+    params: z.object({ id: MessageId }),
+    response: Sent,
+    status: 201,
+    errors: ['not-found', 'conflict', 'disk-full'],
+  },
+  inbox: {
+    summary: 'Messages from others, in the order they arrived',
+    query: z.object({ unread: Flag, after: Cursor.optional(), limit: Limit }),
+    response: MessagePage,
+    errors: [],
+  },
+  conversations: {
+    summary: 'Everybody there is a history with',
+    response: z.object({ conversations: z.array(Conversation) }),
+    errors: [],
+  },
+  history: {
+    summary: 'A conversation, newest page first, each page in reading order',
+    params: WhoParams,
+    query: z.object({ before: Cursor.optional(), limit: Limit }),
+    response: MessagePage,
+    errors: ['not-found'],
+  },
+  markRead: {
+    summary: 'Mark what has been seen as read',
+    params: WhoParams,
+    body: z.object({ upTo: MessageId.describe('Everything that arrived up to this message counts as read') }),
+    response: z.object({ unread: z.int() }),
+    errors: ['not-found'],
+  },
+} as const satisfies Record<RouteName, Operation>;
+
+type Contract = typeof contract;
+type Parsed<T> = T extends z.ZodType ? z.output<T> : Record<never, never>;
+type Raw<T> = T extends z.ZodType ? z.input<T> : Record<never, never>;
+type Part<Name extends RouteName, Key> = Key extends keyof Contract[Name] ? Contract[Name][Key] : undefined;
+
+/** What an operation's implementation is given: params, query and body in one object, validated. */
+export type OperationInput<Name extends RouteName> = Parsed<Part<Name, 'params'>> &
+  Parsed<Part<Name, 'query'>> &
+  Parsed<Part<Name, 'body'>>;
+
+/** What a client passes for an operation: the same before defaults are filled in. */
+export type OperationArguments<Name extends RouteName> = Raw<Part<Name, 'params'>> &
+  Raw<Part<Name, 'query'>> &
+  Raw<Part<Name, 'body'>>;
+
+export type OperationResult<Name extends RouteName> = z.output<Contract[Name]['response']>;
+
+/** The daemon behind the API: one function an operation. */
+export type ControlOperations = {
+  [Name in RouteName]: (
+    input: OperationInput<Name>,
+    options: { signal: AbortSignal },
+  ) => Promise<OperationResult<Name>> | OperationResult<Name>;
+};
+
+export type MessageView = z.output<typeof Message>;
+export type PeerView = z.output<typeof Peer>;
+export type StatusView = z.output<typeof Status>;
+export type SendLineView = z.output<typeof SendLine>;
+export type SendLineAnswerView = z.output<typeof SendLineAnswer>;
+export type EventView = z.output<typeof Event>;
+export type ErrorView = z.output<typeof ErrorBody>;

@@ -1,0 +1,101 @@
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import type { DatabaseSync } from 'node:sqlite';
+import { storeErrorCode } from './operations.ts';
+import type { Operations, StoreErrorCode } from './operations.ts';
+
+export interface Call {
+  id: number;
+  operation: string;
+  argument: unknown;
+}
+
+export interface Reply {
+  id: number;
+  value?: unknown;
+  error?: { message: string; code: StoreErrorCode };
+}
+
+export interface OpenStore {
+  database: DatabaseSync;
+  operations: Operations;
+  /** Forgets what was kept in memory about rows that have just been rolled back. */
+  rolledBack: () => void;
+}
+
+/** The message that asks the worker to close its database and end. */
+export const CLOSE = 'close';
+
+/**
+ * Settings every store opens with. `locking_mode=EXCLUSIVE` is also the lock on the data directory: the kernel releases
+ * it with the process, however that ends. `synchronous=FULL` syncs the WAL at every commit.
+ */
+export const STORE_PRAGMAS = `
+  PRAGMA locking_mode = EXCLUSIVE;
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA foreign_keys = ON;
+  PRAGMA temp_store = MEMORY;
+  PRAGMA wal_autocheckpoint = 4000;
+`;
+
+/** Runs a group of calls as one transaction: each call keeps or loses its own changes, the commit keeps or loses all. */
+export function runGroup({ database, operations, rolledBack }: OpenStore, calls: readonly Call[]): Reply[] {
+  const replies: Reply[] = [];
+  const failure = (id: number, error: unknown): Reply => ({
+    id,
+    error: { message: (error as Error).message, code: storeErrorCode(error) },
+  });
+  try {
+    database.exec('BEGIN');
+    for (const { id, operation, argument } of calls) {
+      database.exec('SAVEPOINT call');
+      try {
+        const value = operations[operation]!(argument as never);
+        database.exec('RELEASE call');
+        replies.push({ id, value });
+      } catch (error) {
+        // A full disk or a failing one ends the whole transaction by itself; then there is no savepoint to go back to.
+        if (!database.isTransaction) throw error;
+        database.exec('ROLLBACK TO call; RELEASE call');
+        rolledBack();
+        replies.push(failure(id, error));
+      }
+    }
+    database.exec('COMMIT');
+    return replies;
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    rolledBack();
+    return calls.map(({ id }) => failure(id, error));
+  }
+}
+
+/**
+ * The body of a store's worker thread. `open` gets the `data` that the client was constructed with.
+ * Everything that waits in the port when a group begins joins it.
+ */
+export function serveStore<Data>(open: (data: Data) => OpenStore): void {
+  const port = parentPort!;
+  let store: OpenStore;
+  try {
+    store = open(workerData as Data);
+  } catch (error) {
+    port.postMessage({ failed: { message: (error as Error).message, code: storeErrorCode(error) } });
+    port.close();
+    return;
+  }
+  port.postMessage({ opened: true });
+  port.on('message', (first: Call[] | typeof CLOSE) => {
+    let message: Call[] | typeof CLOSE | undefined = first;
+    const calls: Call[] = [];
+    while (message !== undefined && message !== CLOSE) {
+      calls.push(...message);
+      message = receiveMessageOnPort(port)?.message;
+    }
+    if (calls.length > 0) port.postMessage({ replies: runGroup(store, calls) });
+    if (message === CLOSE) {
+      store.database.close();
+      port.close();
+    }
+  });
+}
