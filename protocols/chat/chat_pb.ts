@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file protocols/chat/chat.proto.
  */
 export const file_protocols_chat_chat: GenFile = /*@__PURE__*/
-  fileDesc("Chlwcm90b2NvbHMvY2hhdC9jaGF0LnByb3RvEg50aW5jYW4uY2hhdC52MSLrAQoFRnJhbWUSJgoFaGVsbG8YASABKAsyFS50aW5jYW4uY2hhdC52MS5IZWxsb0gAEioKB21lc3NhZ2UYAiABKAsyFy50aW5jYW4uY2hhdC52MS5NZXNzYWdlSAASIgoDYWNrGAMgASgLMhMudGluY2FuLmNoYXQudjEuQWNrSAASKgoHcmVmdXNhbBgEIAEoCzIXLnRpbmNhbi5jaGF0LnYxLlJlZnVzYWxIABIqCgdyZWNlaXB0GAUgASgLMhcudGluY2FuLmNoYXQudjEuUmVjZWlwdEgAQgYKBGJvZHlKBAgGEAdKBAgHEAgiWgoFSGVsbG8SDwoHdmVyc2lvbhgBIAEoDRIQCghmZWF0dXJlcxgCIAMoCRIUCgxjb250YWN0X2NhcmQYAyABKAwSGAoQbmFtZV9jZXJ0aWZpY2F0ZRgEIAEoDCLCAQoHTWVzc2FnZRIKCgJpZBgBIAEoDBIUCgxjb252ZXJzYXRpb24YAiABKAwSDQoFY2hhaW4YAyABKAwSDwoHY291bnRlchgEIAEoBBIQCghwcmV2aW91cxgFIAEoDBIQCghjbG9ja19tcxgGIAEoBBITCgtjbG9ja19jb3VudBgHIAEoDRISCgpzZW50X2F0X21zGAggASgEEigKB2NvbnRlbnQYCSABKAsyFy50aW5jYW4uY2hhdC52MS5Db250ZW50IiEKB0NvbnRlbnQSDgoEdGV4dBgBIAEoCUgAQgYKBGJvZHkiJAoFUmFuZ2USDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCJKCgNBY2sSDQoFY2hhaW4YASABKAwSDQoFdXBfdG8YAiABKAQSJQoGYmV5b25kGAMgAygLMhUudGluY2FuLmNoYXQudjEuUmFuZ2UivAEKB1JlZnVzYWwSDQoFY2hhaW4YASABKAwSDwoHY291bnRlchgCIAEoBBIuCgZyZWFzb24YAyABKA4yHi50aW5jYW4uY2hhdC52MS5SZWZ1c2FsLlJlYXNvbiJhCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASFAoQUkVBU09OX01BTEZPUk1FRBABEhMKD1JFQVNPTl9DT05GTElDVBACEhQKEFJFQVNPTl9UT09fTEFSR0UQAyIsCgdSZWNlaXB0Eg0KBWNoYWluGAEgASgMEhIKCnJlYWRfdXBfdG8YAiABKAQiLwoGQnVuZGxlEiUKBmZyYW1lcxgBIAMoCzIVLnRpbmNhbi5jaGF0LnYxLkZyYW1lYgZwcm90bzM");
+  fileDesc("Chlwcm90b2NvbHMvY2hhdC9jaGF0LnByb3RvEg50aW5jYW4uY2hhdC52MSLSAQoFRnJhbWUSJgoFaGVsbG8YASABKAsyFS50aW5jYW4uY2hhdC52MS5IZWxsb0gAEhEKB21lc3NhZ2UYAiABKAxIABIiCgNhY2sYAyABKAsyEy50aW5jYW4uY2hhdC52MS5BY2tIABIqCgdyZWZ1c2FsGAQgASgLMhcudGluY2FuLmNoYXQudjEuUmVmdXNhbEgAEioKB3JlY2VpcHQYBSABKAsyFy50aW5jYW4uY2hhdC52MS5SZWNlaXB0SABCBgoEYm9keUoECAYQB0oECAcQCCJaCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhAKCGZlYXR1cmVzGAIgAygJEhQKDGNvbnRhY3RfY2FyZBgDIAEoDBIYChBuYW1lX2NlcnRpZmljYXRlGAQgASgMIsIBCgdNZXNzYWdlEgoKAmlkGAEgASgMEhQKDGNvbnZlcnNhdGlvbhgCIAEoDBINCgVjaGFpbhgDIAEoDBIPCgdjb3VudGVyGAQgASgEEhAKCHByZXZpb3VzGAUgASgMEhAKCGNsb2NrX21zGAYgASgEEhMKC2Nsb2NrX2NvdW50GAcgASgNEhIKCnNlbnRfYXRfbXMYCCABKAQSKAoHY29udGVudBgJIAEoCzIXLnRpbmNhbi5jaGF0LnYxLkNvbnRlbnQiIQoHQ29udGVudBIOCgR0ZXh0GAEgASgJSABCBgoEYm9keSIkCgVSYW5nZRINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEIkoKA0FjaxINCgVjaGFpbhgBIAEoDBINCgV1cF90bxgCIAEoBBIlCgZiZXlvbmQYAyADKAsyFS50aW5jYW4uY2hhdC52MS5SYW5nZSK8AQoHUmVmdXNhbBINCgVjaGFpbhgBIAEoDBIPCgdjb3VudGVyGAIgASgEEi4KBnJlYXNvbhgDIAEoDjIeLnRpbmNhbi5jaGF0LnYxLlJlZnVzYWwuUmVhc29uImEKBlJlYXNvbhIWChJSRUFTT05fVU5TUEVDSUZJRUQQABIUChBSRUFTT05fTUFMRk9STUVEEAESEwoPUkVBU09OX0NPTkZMSUNUEAISFAoQUkVBU09OX1RPT19MQVJHRRADIiwKB1JlY2VpcHQSDQoFY2hhaW4YASABKAwSEgoKcmVhZF91cF90bxgCIAEoBCIYCgZCdW5kbGUSDgoGZnJhbWVzGAEgAygMYgZwcm90bzM");
 
 /**
  * One frame on a /chat/1.0.0 stream. A receiver ignores a body it does not know.
@@ -29,9 +29,11 @@ export type Frame = Message$1<"tincan.chat.v1.Frame"> & {
     case: "hello";
   } | {
     /**
-     * @generated from field: tincan.chat.v1.Message message = 2;
+     * An encoded Message. Opaque here, so that what its author hashed and wrote is passed on byte for byte.
+     *
+     * @generated from field: bytes message = 2;
      */
-    value: Message;
+    value: Uint8Array;
     case: "message";
   } | {
     /**
@@ -352,15 +354,15 @@ export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
   messageDesc(file_protocols_chat_chat, 7);
 
 /**
- * What a blob in a mailbox holds once it is open.
+ * What a blob in a mailbox holds once it is open: encoded Frames, in order. Hello does not occur in it.
  *
  * @generated from message tincan.chat.v1.Bundle
  */
 export type Bundle = Message$1<"tincan.chat.v1.Bundle"> & {
   /**
-   * @generated from field: repeated tincan.chat.v1.Frame frames = 1;
+   * @generated from field: repeated bytes frames = 1;
    */
-  frames: Frame[];
+  frames: Uint8Array[];
 };
 
 /**

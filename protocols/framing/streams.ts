@@ -152,9 +152,14 @@ async function drained(stream: MessageStream, signal: AbortSignal): Promise<void
   });
 }
 
+/** Sends bytes and waits while the stream is full: a slow reader slows its writer. */
+async function send(stream: MessageStream, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (!stream.send(bytes)) await drained(stream, signal);
+}
+
 /**
- * Writes frames, joined into as few `send` calls as 64 KiB each allow, and waits whenever the stream is full: a slow
- * reader slows its writer.
+ * Writes frames, joined into as few `send` calls as 64 KiB each allow.
  *
  * @throws the stream's error when it closes on the way, or the signal's reason
  */
@@ -171,10 +176,8 @@ export async function sendFrames(
       bytes += frames[to]!.byteLength;
       to++;
     }
-    signal.throwIfAborted();
-    const accepted = stream.send(encodeFrames(frames.slice(from, to)));
+    await send(stream, encodeFrames(frames.slice(from, to)), signal);
     from = to;
-    if (!accepted) await drained(stream, signal);
   }
 }
 
@@ -185,5 +188,17 @@ export function frameSink(
 ): (source: AsyncIterable<Uint8Array[]>) => Promise<void> {
   return async (source) => {
     for await (const batch of source) await sendFrames(stream, batch, options);
+  };
+}
+
+/** The sink of a pipeline whose stages pass batches of bytes that `encodeFrames` has made already. */
+export function encodedSink(
+  stream: MessageStream,
+  { signal }: { signal: AbortSignal },
+): (source: AsyncIterable<Uint8Array[]>) => Promise<void> {
+  return async (source) => {
+    for await (const batch of source) {
+      await send(stream, batch.length === 1 ? batch[0]! : Buffer.concat(batch), signal);
+    }
   };
 }

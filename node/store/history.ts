@@ -1,0 +1,222 @@
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import { decodeMessage } from '../../protocols/chat/message.ts';
+import { contiguousUpTo, hasCounter, missingBefore } from '../../protocols/chat/ranges.ts';
+import type { Chain, Chains } from './chains.ts';
+import { formatMessageId, parseMessageId } from './message-id.ts';
+import { INCOMING, OUTGOING } from './schema.ts';
+
+/** A message as the rest of the daemon sees it. Times are milliseconds since 1970. */
+export interface StoredMessage {
+  row: number;
+  id: string;
+  peer: string;
+  outgoing: boolean;
+  text: string;
+  sentAtMs: number;
+  receivedAtMs: number;
+  state: 'queued' | 'stored' | 'delivered' | 'read' | 'failed' | 'unread';
+  counter: number;
+  /** Messages of this author just before this one that have not arrived. */
+  missing: number;
+  failure: string | null;
+  clockMs: number;
+  clockCount: number;
+}
+
+/** Where a page of history begins: the message that stands just after it. */
+export interface HistoryPosition {
+  clockMs: number;
+  clockCount: number;
+  row: number;
+}
+
+export interface ConversationRow {
+  peer: string;
+  unread: number;
+  last: StoredMessage;
+}
+
+interface MessageRow {
+  row: number;
+  chain: number;
+  counter: number;
+  peer: number;
+  direction: number;
+  clock_ms: number;
+  clock_count: number;
+  received_ms: number;
+  id: Uint8Array;
+  body: Uint8Array;
+  reason: string | null;
+  read_row: number;
+}
+
+const SELECT = `
+  SELECT m.*, f.reason, p.read_row FROM messages m
+  JOIN peers p ON p.id = m.peer LEFT JOIN failures f ON f.row = m.row`;
+
+function stateOf(row: MessageRow, chain: Chain): StoredMessage['state'] {
+  if (row.direction === INCOMING) return row.row <= row.read_row ? 'read' : 'unread';
+  if (row.reason !== null) return 'failed';
+  if (row.counter <= chain.readTo) return 'read';
+  if (hasCounter(chain.delivered, row.counter)) return 'delivered';
+  return hasCounter(chain.stored, row.counter) ? 'stored' : 'queued';
+}
+
+/** Reading what was written. */
+export function historyTable(database: DatabaseSync, chains: Chains) {
+  const selectByPeer = database.prepare(
+    `${SELECT} WHERE m.peer = ? AND (m.clock_ms, m.clock_count, m.row) < (?, ?, ?)
+     ORDER BY m.clock_ms DESC, m.clock_count DESC, m.row DESC LIMIT ?`,
+  );
+  const selectInbox = database.prepare(
+    `${SELECT} WHERE m.row > ? AND m.direction = ${INCOMING} ORDER BY m.row LIMIT ?`,
+  );
+  const selectUnread = database.prepare(
+    `${SELECT} WHERE m.row > max(?, (SELECT coalesce(min(read_row), 0) FROM peers WHERE unread > 0))
+     AND m.direction = ${INCOMING} AND m.row > p.read_row ORDER BY m.row LIMIT ?`,
+  );
+  const selectAfter = database.prepare(`${SELECT} WHERE m.row > ? ORDER BY m.row LIMIT ?`);
+  const selectById = database.prepare(`${SELECT} WHERE m.id = ?`);
+  const selectNewestRow = database.prepare('SELECT coalesce(max(row), 0) AS row FROM messages');
+  const selectPeers = database.prepare('SELECT id, unread FROM peers');
+  // The unary plus keeps SQLite on the row range, which is the short tail of the table.
+  const countAfter = database.prepare(
+    `SELECT count(*) AS n FROM messages WHERE row > ? AND +peer = ? AND direction = ${INCOMING}`,
+  );
+  const setRead = database.prepare('UPDATE peers SET read_row = ?, unread = ? WHERE id = ?');
+  const selectReadPeer = database.prepare('SELECT read_row, unread FROM peers WHERE id = ?');
+  const selectLastRead = database.prepare(
+    `SELECT max(counter) AS counter FROM messages WHERE chain = ? AND row <= ? AND counter <= ?`,
+  );
+  const sumUnread = database.prepare('SELECT coalesce(sum(unread), 0) AS n FROM peers');
+  const oldestPending = database.prepare('SELECT clock_ms FROM messages WHERE chain = ? AND counter = ?');
+
+  const view = (row: MessageRow): StoredMessage => {
+    const chain = chains.byId(row.chain);
+    const message = decodeMessage(row.body);
+    return {
+      row: row.row,
+      id: formatMessageId(row.id),
+      peer: chains.peerIdOf(row.peer),
+      outgoing: row.direction === OUTGOING,
+      text: message.text,
+      sentAtMs: message.sentAtMs,
+      receivedAtMs: row.received_ms,
+      state: stateOf(row, chain),
+      counter: row.counter,
+      missing: row.direction === INCOMING ? missingBefore(chain.delivered, row.counter) : 0,
+      failure: row.reason,
+      clockMs: row.clock_ms,
+      clockCount: row.clock_count,
+    };
+  };
+  const views = (rows: Record<string, SQLInputValue>[]): StoredMessage[] =>
+    (rows as unknown as MessageRow[]).map(view);
+
+  const byId = (id: string): MessageRow | undefined =>
+    selectById.get(parseMessageId(id)) as unknown as MessageRow | undefined;
+
+  const END: HistoryPosition = { clockMs: Number.MAX_SAFE_INTEGER, clockCount: 0, row: 0 };
+
+  return {
+    /** A page of one conversation, in reading order, ending before a position (default: the newest page). */
+    'history.page': ({
+      peer,
+      before,
+      limit,
+    }: {
+      peer: string;
+      before?: HistoryPosition;
+      limit: number;
+    }): StoredMessage[] => {
+      const key = chains.findPeer(peer);
+      if (key === undefined) return [];
+      const { clockMs, clockCount, row } = before ?? END;
+      return views(selectByPeer.all(key, clockMs, clockCount, row, limit)).toReversed();
+    },
+
+    /** Messages from others after a row, in the order they arrived. */
+    'history.inbox': ({
+      after,
+      unread,
+      limit,
+    }: {
+      after: number;
+      unread: boolean;
+      limit: number;
+    }): StoredMessage[] => views((unread ? selectUnread : selectInbox).all(after, limit)),
+
+    /** Every message after a row, in the order they were committed here. */
+    'history.after': ({ row, limit }: { row: number; limit: number }): StoredMessage[] =>
+      views(selectAfter.all(row, limit)),
+
+    'history.message': ({ id }: { id: string }): StoredMessage | undefined => {
+      const row = byId(id);
+      return row === undefined ? undefined : view(row);
+    },
+
+    'history.newest-row': (): number => (selectNewestRow.get() as { row: number }).row,
+
+    /** Everybody there is a history with, the latest first. */
+    'history.conversations': (): ConversationRow[] =>
+      (selectPeers.all() as unknown as { id: number; unread: number }[])
+        .flatMap(({ id, unread }) => {
+          const [last] = views(selectByPeer.all(id, END.clockMs, END.clockCount, END.row, 1));
+          return last === undefined ? [] : [{ peer: chains.peerIdOf(id), unread, last }];
+        })
+        .sort((a, b) => b.last.clockMs - a.last.clockMs),
+
+    /** Totals for the status. */
+    'history.summary': (): { undelivered: number; oldestMs: number | null; unread: number } => {
+      let undelivered = 0;
+      let oldestMs: number | null = null;
+      for (const { id } of database.prepare(`SELECT id FROM chains WHERE direction = ${OUTGOING}`).all()) {
+        const chain = chains.byId(id as number);
+        const held = chain.delivered.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+        if (held >= chain.lastCounter) continue;
+        undelivered += chain.lastCounter - held;
+        const oldest = oldestPending.get(chain.id, contiguousUpTo(chain.delivered) + 1) as
+          | { clock_ms: number }
+          | undefined;
+        if (oldest !== undefined) oldestMs = Math.min(oldestMs ?? Infinity, oldest.clock_ms);
+      }
+      return { undelivered, oldestMs, unread: (sumUnread.get() as { n: number }).n };
+    },
+
+    /** How many messages of a peer are unread. */
+    'history.unread': ({ peer }: { peer: string }): number => {
+      const key = chains.findPeer(peer);
+      return key === undefined ? 0 : (selectReadPeer.get(key) as { unread: number }).unread;
+    },
+
+    /**
+     * Everything of the peer that arrived up to a message counts as read. Answers what is left unread, and per chain how
+     * far that is, for receipts. Undefined when the peer has no such message.
+     */
+    'history.read': ({
+      peer,
+      id,
+    }: {
+      peer: string;
+      id: string;
+    }): { unread: number; receipts: { chain: Uint8Array; readUpTo: number }[] } | undefined => {
+      const key = chains.findPeer(peer);
+      const message = byId(id);
+      if (key === undefined || message?.peer !== key) return undefined;
+      const known = selectReadPeer.get(key) as { read_row: number; unread: number };
+      if (message.row <= known.read_row) return { unread: known.unread, receipts: [] };
+      const { n: unread } = countAfter.get(message.row, key) as { n: number };
+      setRead.run(message.row, unread, key);
+      const receipts = chains.ofPeer(key, INCOMING).flatMap((chain) => {
+        const { counter } = selectLastRead.get(chain.id, message.row, contiguousUpTo(chain.delivered)) as {
+          counter: number | null;
+        };
+        return counter === null ? [] : [{ chain: chain.chain, readUpTo: counter }];
+      });
+      return { unread, receipts };
+    },
+  };
+}
+
+export type HistoryOperations = ReturnType<typeof historyTable>;

@@ -1,0 +1,199 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
+import { decodeMessage, messageHash, UnacceptableMessageError } from '../../protocols/chat/message.ts';
+import type { ChatMessage } from '../../protocols/chat/message.ts';
+import { CHAT_LIMITS, encodeAck, encodeRefusal } from '../../protocols/chat/protocol.ts';
+import { addRange, hasCounter } from '../../protocols/chat/ranges.ts';
+import type { Chain, Chains } from './chains.ts';
+import { clamp, later } from './clock.ts';
+import { INCOMING } from './schema.ts';
+
+/**
+ * Chains one author may begin with us. A new one begins when an author restores a backup; a hostile one could begin one a
+ * message, and each is a row we keep.
+ */
+const MAX_CHAINS_PER_PEER = 64;
+
+/** Messages of one author, as they came, concatenated; `ends[i]` is where the i-th ends. */
+export interface ReceiveArguments {
+  peer: string;
+  messages: Uint8Array;
+  ends: Uint32Array;
+  /** Through a mailbox: then nobody is at the other end to take the acknowledgement, and it stays owed. */
+  viaMailbox: boolean;
+  nowMs: number;
+}
+
+export interface ReceivedBatch {
+  /** Row of each message that is new, and its index in the batch. */
+  rows: Float64Array;
+  indexes: Uint32Array;
+  /** Frames to answer with: an Ack per chain touched, refusals. */
+  answers: Uint8Array[];
+  /** Reasons that something was not taken, for the log. */
+  refused: string[];
+}
+
+export interface OwedAcks {
+  answers: Uint8Array[];
+  /** How many messages of the author these acknowledge. */
+  held: number;
+}
+
+const countHeld = (chains: readonly Chain[]): number =>
+  chains.flatMap(({ delivered }) => delivered).reduce((sum, { first, last }) => sum + last - first + 1, 0);
+
+type Verdict = 'new' | 'duplicate' | 'later' | { reason: Refusal_Reason; why: string };
+
+/** What comes in: checked, deduplicated, stored, acknowledged. */
+export function incomingTable(database: DatabaseSync, chains: Chains) {
+  const insert = database.prepare(
+    `INSERT INTO messages (chain, counter, peer, direction, clock_ms, clock_count, received_ms, id, body)
+     VALUES (?, ?, ?, ${INCOMING}, ?, ?, ?, ?, ?)`,
+  );
+  const selectAt = database.prepare('SELECT id, body FROM messages WHERE chain = ? AND counter = ?');
+  const addUnread = database.prepare('UPDATE peers SET unread = unread + ? WHERE id = ?');
+
+  const at = (chain: Chain, counter: number): { id: Uint8Array; body: Uint8Array } | undefined =>
+    selectAt.get(chain.id, counter) as unknown as { id: Uint8Array; body: Uint8Array } | undefined;
+
+  const judge = (chain: Chain, message: ChatMessage, body: Uint8Array): Verdict => {
+    const conflict = (why: string): Verdict => ({ reason: Refusal_Reason.CONFLICT, why });
+    if (hasCounter(chain.delivered, message.counter)) {
+      const known = at(chain, message.counter);
+      return known !== undefined && Buffer.compare(known.body, body) !== 0
+        ? conflict(`a different message has counter ${message.counter}`)
+        : 'duplicate';
+    }
+    if (message.counter > 1) {
+      const before =
+        chain.lastCounter === message.counter - 1
+          ? chain.lastHash
+          : hasCounter(chain.delivered, message.counter - 1)
+            ? messageHash(at(chain, message.counter - 1)!.body)
+            : undefined;
+      if (before !== undefined && Buffer.compare(before, message.previous) !== 0) {
+        return conflict('it does not follow the message before it');
+      }
+    }
+    // A gap more than an Ack can name: the message stays with its author until an older gap has closed.
+    const opensGap =
+      chain.delivered.length >= CHAT_LIMITS.maxAckRanges && message.counter > chain.lastCounter + 1;
+    return opensGap ? 'later' : 'new';
+  };
+
+  const chainOf = (peer: number, bytes: Uint8Array): Chain | undefined =>
+    chains.find(peer, INCOMING, bytes) ??
+    (chains.ofPeer(peer, INCOMING).length < MAX_CHAINS_PER_PEER
+      ? chains.create(peer, INCOMING, bytes)
+      : undefined);
+
+  return {
+    /** Commits what is new of a batch from one author. A message that can't be taken does not hold up the others. */
+    'messages.receive': ({
+      peer: peerId,
+      messages,
+      ends,
+      viaMailbox,
+      nowMs,
+    }: ReceiveArguments): ReceivedBatch => {
+      const peer = chains.peerKey(peerId);
+      const rows: number[] = [];
+      const indexes: number[] = [];
+      const answers: Uint8Array[] = [];
+      const refused: string[] = [];
+      const touched = new Set<Chain>();
+      let start = 0;
+      for (const [index, end] of ends.entries()) {
+        const body = messages.subarray(start, end);
+        start = end;
+        let message: ChatMessage;
+        try {
+          message = decodeMessage(body);
+        } catch (error) {
+          if (!(error instanceof UnacceptableMessageError)) throw error;
+          const reason = error.code === 'too-large' ? Refusal_Reason.TOO_LARGE : Refusal_Reason.MALFORMED;
+          if (error.position !== undefined)
+            answers.push(encodeRefusal(error.position.chain, error.position.counter, reason));
+          refused.push(error.message);
+          continue;
+        }
+        const chain = chainOf(peer, message.chain);
+        if (chain === undefined) {
+          answers.push(encodeRefusal(message.chain, message.counter, Refusal_Reason.MALFORMED));
+          refused.push(`more than ${MAX_CHAINS_PER_PEER} chains`);
+          continue;
+        }
+        const verdict = judge(chain, message, body);
+        if (typeof verdict === 'object') {
+          answers.push(encodeRefusal(message.chain, message.counter, verdict.reason));
+          refused.push(verdict.why);
+          continue;
+        }
+        touched.add(chain);
+        if (verdict !== 'new') continue;
+        const inOrder = message.counter === chain.lastCounter + 1;
+        const reading = clamp({ ms: message.clockMs, count: message.clockCount }, nowMs);
+        // Per author the counter decides: a clock set back does not move a message before the one it follows.
+        const ordered = inOrder
+          ? later(reading, { ms: chain.clock.ms, count: chain.clock.count + 1 })
+          : reading;
+        const { lastInsertRowid } = insert.run(
+          chain.id,
+          message.counter,
+          peer,
+          ordered.ms,
+          ordered.count,
+          nowMs,
+          message.id,
+          body,
+        );
+        chain.delivered = addRange(chain.delivered, message.counter, message.counter);
+        if (message.counter > chain.lastCounter) {
+          chain.lastCounter = message.counter;
+          chain.lastHash = messageHash(body);
+          chain.clock = later(ordered, chain.clock);
+        }
+        rows.push(Number(lastInsertRowid));
+        indexes.push(index);
+      }
+      if (rows.length > 0) addUnread.run(rows.length, peer);
+      for (const chain of touched) {
+        if (viaMailbox) chain.ackOwed = true;
+        chains.touch(chain);
+        answers.push(encodeAck(chain.chain, chain.delivered));
+      }
+      chains.flush();
+      return { rows: Float64Array.from(rows), indexes: Uint32Array.from(indexes), answers, refused };
+    },
+
+    /** Acknowledgements for everything held of an author: what the answer to its hello carries. */
+    'messages.acks': ({ peer: peerId, owedOnly }: { peer: string; owedOnly: boolean }): OwedAcks => {
+      const peer = chains.findPeer(peerId);
+      const held =
+        peer === undefined
+          ? []
+          : chains.ofPeer(peer, INCOMING).filter(({ delivered }) => delivered.length > 0);
+      return {
+        answers: held
+          .filter((chain) => chain.ackOwed || !owedOnly)
+          .map((chain) => encodeAck(chain.chain, chain.delivered)),
+        held: countHeld(held),
+      };
+    },
+
+    /** An author has been told what was received when `held` messages were; if more came since, it is still owed that. */
+    'messages.acks-paid': ({ peer: peerId, held }: { peer: string; held: number }): void => {
+      const peer = chains.findPeer(peerId);
+      const all = peer === undefined ? [] : chains.ofPeer(peer, INCOMING);
+      if (countHeld(all) !== held) return;
+      for (const chain of all.filter(({ ackOwed }) => ackOwed)) {
+        chain.ackOwed = false;
+        chains.touch(chain);
+      }
+      chains.flush();
+    },
+  };
+}
+
+export type IncomingOperations = ReturnType<typeof incomingTable>;

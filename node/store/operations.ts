@@ -1,0 +1,34 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { OpenStore } from '../../protocols/group-commit/worker.ts';
+import type { StoreClient } from '../../protocols/group-commit/client.ts';
+import { openChains } from './chains.ts';
+import { historyTable } from './history.ts';
+import type { HistoryOperations } from './history.ts';
+import { incomingTable } from './incoming.ts';
+import type { IncomingOperations } from './incoming.ts';
+import { outgoingTable } from './outgoing.ts';
+import type { OutgoingOperations } from './outgoing.ts';
+import { peopleTable } from './people.ts';
+import type { PeopleOperations } from './people.ts';
+
+export type NodeOperations = OutgoingOperations & IncomingOperations & HistoryOperations & PeopleOperations;
+
+/** The daemon's store, as the main thread holds it. */
+export type NodeStore = Pick<StoreClient<NodeOperations>, 'call' | 'waiting'>;
+
+/** The operations on an open database with the schema in place. */
+export function nodeStore(
+  database: DatabaseSync,
+): Omit<OpenStore, 'operations'> & { operations: NodeOperations } {
+  const chains = openChains(database);
+  return {
+    database,
+    operations: {
+      ...outgoingTable(database, chains),
+      ...incomingTable(database, chains),
+      ...historyTable(database, chains),
+      ...peopleTable(database, chains),
+    },
+    rolledBack: () => chains.forget(),
+  };
+}

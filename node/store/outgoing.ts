@@ -1,0 +1,324 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { encodeMessage, ID_BYTES, messageHash } from '../../protocols/chat/message.ts';
+import { CHAT_LIMITS, encodeMessageFrame } from '../../protocols/chat/protocol.ts';
+import { addRange, contiguousUpTo, missingFrom } from '../../protocols/chat/ranges.ts';
+import type { Range } from '../../protocols/chat/ranges.ts';
+import { encodeFrames } from '../../protocols/framing/frames.ts';
+import type { Chain, Chains } from './chains.ts';
+import { tick } from './clock.ts';
+import { newMessageId } from './message-id.ts';
+import { OUTGOING } from './schema.ts';
+
+/** Messages just committed to the outbox, column by column: cheap to hand between threads. */
+export interface SentBatch {
+  rows: Float64Array;
+  counters: Float64Array;
+  /** `chains.id` of each. */
+  chains: Float64Array;
+  /** 16 bytes each. */
+  ids: Uint8Array;
+  /** The frames ready for the wire, one after the other; `ends[i]` is where the i-th ends. */
+  frames: Uint8Array;
+  ends: Uint32Array;
+}
+
+/** Own messages that changed state together. */
+export interface ChangedBatch {
+  peer: string;
+  rows: Float64Array;
+  ids: Uint8Array;
+}
+
+/** A chain with something for its peer. */
+export interface PendingChain {
+  chain: number;
+  /** The first counter not delivered, and the last written. */
+  first: number;
+  last: number;
+  /** The same, for what is not in a mailbox either; absent when everything is. */
+  firstUnstored?: number;
+  /** When something of it was last left in a mailbox. */
+  storedMs: number;
+}
+
+/** Frames to send, in order, from one chain. */
+export interface FrameBatch {
+  frames: Uint8Array;
+  count: number;
+  /** The highest counter looked at: continue after it. */
+  upTo: number;
+  /** The counters in `frames`. */
+  ranges: Range[];
+}
+
+interface StoredBody {
+  counter: number;
+  body: Uint8Array;
+}
+
+const NOTHING: Omit<ChangedBatch, 'peer'> = { rows: new Float64Array(0), ids: new Uint8Array(0) };
+
+/** The outbox and the states of own messages. */
+export function outgoingTable(database: DatabaseSync, chains: Chains) {
+  const insert = database.prepare(
+    `INSERT INTO messages (chain, counter, peer, direction, clock_ms, clock_count, received_ms, id, body)
+     VALUES (?, ?, ?, ${OUTGOING}, ?, ?, 0, ?, ?)`,
+  );
+  const selectBodies = database.prepare(
+    'SELECT counter, body FROM messages WHERE chain = ? AND counter BETWEEN ? AND ? ORDER BY counter LIMIT ?',
+  );
+  const selectIds = database.prepare(
+    'SELECT row, id FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?',
+  );
+  const insertFailure = database.prepare('INSERT OR IGNORE INTO failures (row, reason) VALUES (?, ?)');
+
+  /** The messages that are in `ranges` and not yet in `known`. */
+  const newlyIn = (
+    chain: Chain,
+    known: readonly Range[],
+    ranges: readonly Range[],
+  ): Omit<ChangedBatch, 'peer'> => {
+    const found: { row: number; id: Uint8Array }[] = [];
+    for (const { first, last } of ranges) {
+      for (const gap of missingFrom(known, first, last)) {
+        found.push(
+          ...(selectIds.all(chain.id, gap.first, gap.last) as unknown as { row: number; id: Uint8Array }[]),
+        );
+      }
+    }
+    if (found.length === 0) return NOTHING;
+    const ids = new Uint8Array(found.length * ID_BYTES);
+    for (const [index, { id }] of found.entries()) ids.set(id, index * ID_BYTES);
+    return { rows: Float64Array.from(found, ({ row }) => row), ids };
+  };
+
+  const withRanges = (known: Range[], ranges: readonly Range[]): Range[] =>
+    ranges.reduce<Range[]>((all, { first, last }) => addRange(all, first, last), known);
+
+  /** The ranges of an acknowledgement, or an error when it names what was never sent. */
+  const ownChain = (peerId: string, bytes: Uint8Array, last: number): Chain | undefined => {
+    const peer = chains.findPeer(peerId);
+    const chain = peer === undefined ? undefined : chains.find(peer, OUTGOING, bytes);
+    return chain !== undefined && last <= chain.lastCounter ? chain : undefined;
+  };
+
+  const pendingOf = (chain: Chain): PendingChain | undefined => {
+    const first = contiguousUpTo(chain.delivered) + 1;
+    if (first > chain.lastCounter) return undefined;
+    const unstored = missingFrom(withRanges(chain.stored, chain.delivered), first, chain.lastCounter)[0];
+    return {
+      chain: chain.id,
+      first,
+      last: chain.lastCounter,
+      storedMs: chain.storedMs,
+      ...(unstored === undefined ? {} : { firstUnstored: unstored.first }),
+    };
+  };
+
+  return {
+    /** Commits messages to the outbox, in order. */
+    'messages.send': ({
+      items,
+      nowMs,
+    }: {
+      items: { peer: string; text: string }[];
+      nowMs: number;
+    }): SentBatch => {
+      const rows = new Float64Array(items.length);
+      const counters = new Float64Array(items.length);
+      const chainIds = new Float64Array(items.length);
+      const ids = new Uint8Array(items.length * ID_BYTES);
+      const ends = new Uint32Array(items.length);
+      const frames: Uint8Array[] = [];
+      for (const [index, { peer, text }] of items.entries()) {
+        const chain = chains.outgoing(chains.peerKey(peer));
+        const clock = tick(chains.clock, nowMs);
+        const id = newMessageId(nowMs);
+        const counter = chain.lastCounter + 1;
+        const body = encodeMessage({
+          id,
+          chain: chain.chain,
+          counter,
+          previous: chain.lastHash,
+          clockMs: clock.ms,
+          clockCount: clock.count,
+          sentAtMs: nowMs,
+          text,
+        });
+        const { lastInsertRowid } = insert.run(
+          chain.id,
+          counter,
+          chain.peer,
+          clock.ms,
+          clock.count,
+          id,
+          body,
+        );
+        chain.lastCounter = counter;
+        chain.lastHash = messageHash(body);
+        chain.clock = clock;
+        chains.touch(chain);
+        rows[index] = Number(lastInsertRowid);
+        counters[index] = counter;
+        chainIds[index] = chain.id;
+        ids.set(id, index * ID_BYTES);
+        const frame = encodeFrames([encodeMessageFrame(body)]);
+        frames.push(frame);
+        ends[index] = (index === 0 ? 0 : ends[index - 1]!) + frame.byteLength;
+      }
+      chains.flush();
+      return { rows, counters, chains: chainIds, ids, frames: Buffer.concat(frames), ends };
+    },
+
+    /** What is not delivered yet to one peer. */
+    'messages.pending': ({ peer }: { peer: string }): PendingChain[] => {
+      const key = chains.findPeer(peer);
+      if (key === undefined) return [];
+      return chains
+        .ofPeer(key, OUTGOING)
+        .map(pendingOf)
+        .filter((pending) => pending !== undefined);
+    },
+
+    /** Everybody with an undelivered message from here, or an acknowledgement owed. */
+    'messages.waiting-peers': (): string[] =>
+      (database.prepare('SELECT id FROM chains ORDER BY id').all() as unknown as { id: number }[])
+        .map(({ id }) => chains.byId(id))
+        .filter((chain) => (chain.direction === OUTGOING ? pendingOf(chain) !== undefined : chain.ackOwed))
+        .map((chain) => chains.peerIdOf(chain.peer))
+        .filter((peer, index, all) => all.indexOf(peer) === index),
+
+    /** Frames of what is not delivered after a counter, up to `maxBytes` (at least one) and `maxCount`. */
+    'messages.frames': ({
+      chain: id,
+      after,
+      maxBytes,
+      maxCount,
+      skipStored,
+    }: {
+      chain: number;
+      after: number;
+      maxBytes: number;
+      maxCount: number;
+      skipStored: boolean;
+    }): FrameBatch => {
+      const chain = chains.byId(id);
+      const done = skipStored ? withRanges(chain.stored, chain.delivered) : chain.delivered;
+      const frames: Uint8Array[] = [];
+      let bytes = 0;
+      let upTo = after;
+      let ranges: Range[] = [];
+      for (const gap of missingFrom(done, after + 1, chain.lastCounter)) {
+        const room = Math.min(maxCount - frames.length, CHAT_LIMITS.maxUnacknowledged);
+        if (room <= 0) break;
+        const bodies = selectBodies.all(id, gap.first, gap.last, room) as unknown as StoredBody[];
+        for (const { counter, body } of bodies) {
+          const frame = encodeMessageFrame(body);
+          if (frames.length > 0 && bytes + frame.byteLength > maxBytes) {
+            return { frames: encodeFrames(frames), count: frames.length, upTo, ranges };
+          }
+          frames.push(frame);
+          bytes += frame.byteLength;
+          upTo = counter;
+          ranges = addRange(ranges, counter, counter);
+        }
+      }
+      return { frames: encodeFrames(frames), count: frames.length, upTo, ranges };
+    },
+
+    /** The other end has committed these. Undefined when it names a chain or counters that were never sent. */
+    'messages.acked': ({
+      peer,
+      chain: bytes,
+      ranges,
+    }: {
+      peer: string;
+      chain: Uint8Array;
+      ranges: Range[];
+    }): (ChangedBatch & { chain: number; upTo: number }) | undefined => {
+      const chain = ownChain(peer, bytes, ranges.at(-1)?.last ?? 0);
+      if (chain === undefined) return undefined;
+      const changed = newlyIn(chain, chain.delivered, ranges);
+      if (changed.rows.length > 0) {
+        chain.delivered = withRanges(chain.delivered, ranges);
+        const first = contiguousUpTo(chain.delivered) + 1;
+        chain.stored = chain.stored.filter(({ last }) => last >= first);
+        chains.touch(chain);
+        chains.flush();
+      }
+      return { peer, chain: chain.id, upTo: contiguousUpTo(chain.delivered), ...changed };
+    },
+
+    /** A mailbox keeps these. */
+    'messages.stored': ({
+      chain: id,
+      ranges,
+      nowMs,
+    }: {
+      chain: number;
+      ranges: Range[];
+      nowMs: number;
+    }): ChangedBatch => {
+      const chain = chains.byId(id);
+      const known = withRanges(chain.stored, chain.delivered);
+      const changed = newlyIn(chain, known, ranges);
+      chain.stored = withRanges(chain.stored, ranges);
+      chain.storedMs = nowMs;
+      chains.touch(chain);
+      chains.flush();
+      return { peer: chains.peerIdOf(chain.peer), ...changed };
+    },
+
+    /** The mailboxes may have lost what was left there: it is to be left again. */
+    'messages.unstored': ({ chain: id }: { chain: number }): void => {
+      const chain = chains.byId(id);
+      chain.stored = [];
+      chains.touch(chain);
+      chains.flush();
+    },
+
+    /** The other end will never accept this one. */
+    'messages.refused': ({
+      peer,
+      chain: bytes,
+      counter,
+      reason,
+    }: {
+      peer: string;
+      chain: Uint8Array;
+      counter: number;
+      reason: string;
+    }): ChangedBatch | undefined => {
+      const chain = ownChain(peer, bytes, counter);
+      if (chain === undefined) return undefined;
+      const changed = newlyIn(chain, chain.delivered, [{ first: counter, last: counter }]);
+      for (const row of changed.rows) insertFailure.run(row, reason);
+      chain.delivered = addRange(chain.delivered, counter, counter);
+      chains.touch(chain);
+      chains.flush();
+      return { peer, ...changed };
+    },
+
+    /** The other end's person has read up to here. */
+    'messages.receipt': ({
+      peer,
+      chain: bytes,
+      readUpTo,
+    }: {
+      peer: string;
+      chain: Uint8Array;
+      readUpTo: number;
+    }): ChangedBatch | undefined => {
+      const chain = ownChain(peer, bytes, readUpTo);
+      if (chain === undefined || readUpTo <= chain.readTo) return undefined;
+      const changed = newlyIn(chain, [], [{ first: chain.readTo + 1, last: readUpTo }]);
+      chain.readTo = readUpTo;
+      chain.delivered = addRange(chain.delivered, 1, readUpTo);
+      chains.touch(chain);
+      chains.flush();
+      return { peer, ...changed };
+    },
+  };
+}
+
+export type OutgoingOperations = ReturnType<typeof outgoingTable>;

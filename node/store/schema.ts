@@ -1,0 +1,85 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { StoreError } from '../../protocols/group-commit/operations.ts';
+
+/** Which way a message went: written to disk, so the numbers stay. */
+export const OUTGOING = 0;
+export const INCOMING = 1;
+
+/**
+ * The daemon's store. Peers and chains have small integer keys of their own, so that an index entry of a message is a
+ * few bytes. `body` is the encoded Message as its author wrote it: what is sent again is what was sent, and the hash
+ * chain can be checked from disk. Rows of `messages` are never deleted, so `row` only grows and serves as the order of arrival.
+ *
+ * The state of an own message is not a column: it is derived from its chain's `delivered`, `stored` and `read_to`, which
+ * hold for thousands of messages at once, and from `failures`.
+ */
+const SCHEMA = `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE peers (
+    id INTEGER PRIMARY KEY,
+    peer_id TEXT NOT NULL UNIQUE,
+    card BLOB,
+    certificate BLOB,
+    unread INTEGER NOT NULL DEFAULT 0,
+    read_row INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE TABLE contacts (
+    peer INTEGER PRIMARY KEY REFERENCES peers,
+    petname TEXT UNIQUE,
+    added_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE pins (
+    name TEXT NOT NULL,
+    phonebook TEXT NOT NULL,
+    peer_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    certificate BLOB NOT NULL,
+    PRIMARY KEY (name, phonebook)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE chains (
+    id INTEGER PRIMARY KEY,
+    peer INTEGER NOT NULL REFERENCES peers,
+    direction INTEGER NOT NULL,
+    chain BLOB NOT NULL,
+    last_counter INTEGER NOT NULL,
+    last_hash BLOB NOT NULL,
+    clock_ms INTEGER NOT NULL,
+    clock_count INTEGER NOT NULL,
+    delivered TEXT NOT NULL,
+    stored TEXT NOT NULL,
+    stored_ms INTEGER NOT NULL,
+    read_to INTEGER NOT NULL,
+    ack_owed INTEGER NOT NULL,
+    UNIQUE (peer, direction, chain)
+  ) STRICT;
+  CREATE TABLE messages (
+    row INTEGER PRIMARY KEY,
+    chain INTEGER NOT NULL REFERENCES chains,
+    counter INTEGER NOT NULL,
+    peer INTEGER NOT NULL,
+    direction INTEGER NOT NULL,
+    clock_ms INTEGER NOT NULL,
+    clock_count INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    body BLOB NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX messages_by_counter ON messages (chain, counter);
+  CREATE INDEX messages_by_clock ON messages (peer, clock_ms, clock_count);
+  CREATE INDEX messages_by_id ON messages (id);
+  CREATE TABLE failures (row INTEGER PRIMARY KEY REFERENCES messages, reason TEXT NOT NULL) STRICT;
+`;
+
+const VERSION = 1;
+
+/** Creates the tables in a new file. @throws StoreError `newer-version` when a newer Tincan wrote it */
+export function migrate(database: DatabaseSync): void {
+  const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
+  if (version > VERSION) {
+    throw new StoreError(
+      `the store has version ${version}, this Tincan knows ${VERSION}: update it`,
+      'newer-version',
+    );
+  }
+  if (version === 0) database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`);
+}

@@ -1,0 +1,107 @@
+import { TimeoutError } from '@libp2p/interface';
+import type { Hello } from './chat_pb.ts';
+import { Refusal_Reason } from './chat_pb.ts';
+import { ackedRanges, decodeFrame, safeCounter } from './protocol.ts';
+import type { HelloFields } from './protocol.ts';
+import type { Range } from './ranges.ts';
+
+export type RefusalReason = 'malformed' | 'conflict' | 'too-large' | 'refused';
+
+/** What a node does about what another tells it. Peers are peer ids; nothing here sees a stream. */
+export interface ChatDecisions {
+  /** What this node says of itself when a stream opens. */
+  hello(peer: string): HelloFields;
+  /** The other end said who it is. */
+  greeted(peer: string, hello: Hello): void;
+  /** Acknowledgements (encoded frames) of everything held from the peer, for a stream that opens. */
+  held(peer: string): Promise<Uint8Array[]>;
+  /** Commits encoded Messages, in order; resolves with the frames to answer with, which include the acknowledgements. */
+  receive(peer: string, messages: Uint8Array[]): Promise<Uint8Array[]>;
+  /** The peer has committed these of ours. @throws InvalidMessageError when they were never sent */
+  acked(peer: string, chain: Uint8Array, ranges: Range[]): Promise<void>;
+  /** The peer will never accept this one of ours. */
+  refused(peer: string, chain: Uint8Array, counter: number, reason: RefusalReason): Promise<void>;
+  /** The peer's person has read ours up to here. */
+  receipt(peer: string, chain: Uint8Array, readUpTo: number): Promise<void>;
+}
+
+/** A batch of frames, sorted by what is to be done about them. */
+export interface SortedFrames {
+  hello: Hello | undefined;
+  messages: Uint8Array[];
+  /** Runs everything but the messages. */
+  tell: (decisions: ChatDecisions, peer: string) => Promise<void>;
+}
+
+function reasonOf(reason: Refusal_Reason): RefusalReason {
+  switch (reason) {
+    case Refusal_Reason.MALFORMED:
+      return 'malformed';
+    case Refusal_Reason.CONFLICT:
+      return 'conflict';
+    case Refusal_Reason.TOO_LARGE:
+      return 'too-large';
+    default:
+      return 'refused';
+  }
+}
+
+/**
+ * Decodes and sorts a batch. Acknowledgements are cumulative, so of several for one chain only the last is kept.
+ * Frames of a kind not known here are passed over.
+ *
+ * @throws InvalidMessageError for what is no frame, or one whose numbers make no sense
+ */
+export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
+  let hello: Hello | undefined;
+  const messages: Uint8Array[] = [];
+  const acks = new Map<string, { chain: Uint8Array; ranges: Range[] }>();
+  const others: ((decisions: ChatDecisions, peer: string) => Promise<void>)[] = [];
+  for (const bytes of batch) {
+    const { body } = decodeFrame(bytes);
+    switch (body.case) {
+      case 'hello':
+        hello = body.value;
+        break;
+      case 'message':
+        messages.push(body.value);
+        break;
+      case 'ack':
+        acks.set(Buffer.from(body.value.chain).toString('hex'), {
+          chain: body.value.chain,
+          ranges: ackedRanges(body.value),
+        });
+        break;
+      case 'refusal': {
+        const { chain, counter, reason } = body.value;
+        const at = safeCounter(counter);
+        others.push((decisions, peer) => decisions.refused(peer, chain, at, reasonOf(reason)));
+        break;
+      }
+      case 'receipt': {
+        const { chain, readUpTo } = body.value;
+        const upTo = safeCounter(readUpTo);
+        others.push((decisions, peer) => decisions.receipt(peer, chain, upTo));
+        break;
+      }
+      case undefined:
+        break;
+    }
+  }
+  return {
+    hello,
+    messages,
+    async tell(decisions, peer) {
+      const told: Promise<void>[] = [];
+      for (const { chain, ranges } of acks.values()) told.push(decisions.acked(peer, chain, ranges));
+      for (const other of others) told.push(other(decisions, peer));
+      await Promise.all(told);
+    },
+  };
+}
+
+/** Fires when the first frame has not come in time. */
+export function helloDeadline(timeoutMs: number, onLate: (error: Error) => void): () => void {
+  const timer = setTimeout(() => onLate(new TimeoutError('no hello came in time')), timeoutMs);
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,141 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { InvalidMessageError } from '@libp2p/interface';
+import { BundleSchema, FrameSchema } from './chat_pb.ts';
+import type { Ack, Frame, Hello, Refusal_Reason } from './chat_pb.ts';
+import { contiguousUpTo } from './ranges.ts';
+import type { Range, Ranges } from './ranges.ts';
+
+/** The conversation between two nodes. See README.md beside this file. */
+export const CHAT_PROTOCOL = '/chat/1.0.0';
+
+/** The minor version this code speaks; 1.1 adds frames and fields that 1.0 ignores. */
+export const CHAT_VERSION = 0;
+
+export const CHAT_LIMITS = {
+  /** Text of one message. Its bundle and envelope then fit the mailbox's 64 KiB padding class. */
+  maxTextBytes: 48 * 1024,
+  /** A frame: the longest message with its metadata, or a hello with card and certificate; doubled for later versions. */
+  maxFrameBytes: 96 * 1024,
+  /** Ranges beyond the gap in one Ack; what does not fit is acknowledged once the gap closes. */
+  maxAckRanges: 64,
+  /** Feature names in a hello. */
+  maxFeatures: 64,
+  /** Messages sent and not yet acknowledged on one stream: bounds what a receiver may have to keep for one commit. */
+  maxUnacknowledged: 4096,
+  /** A live stream whose messages stay unacknowledged this long is given up and dialled anew. */
+  ackTimeoutMs: 30_000,
+  /** Inbound chat streams of one connection: one is in use, the others are being replaced. */
+  maxInboundStreams: 4,
+  /** The first frame must come within this time. */
+  helloTimeoutMs: 10_000,
+} as const;
+
+type FrameBody = Exclude<Frame['body'], { case: undefined }>;
+
+function encodeFrame(body: FrameBody): Uint8Array {
+  return toBinary(FrameSchema, create(FrameSchema, { body }));
+}
+
+/** Decodes one frame. @throws InvalidMessageError when it is not protobuf */
+export function decodeFrame(bytes: Uint8Array): Frame {
+  try {
+    return fromBinary(FrameSchema, bytes);
+  } catch (error) {
+    throw new InvalidMessageError(`not a chat frame: ${(error as Error).message}`);
+  }
+}
+
+export interface HelloFields {
+  features: string[];
+  /** A signed contact card; empty when there is none. */
+  contactCard: Uint8Array;
+  /** A name certificate; empty when there is none. */
+  nameCertificate: Uint8Array;
+}
+
+export function encodeHello(hello: HelloFields): Uint8Array {
+  return encodeFrame({ case: 'hello', value: { version: CHAT_VERSION, ...hello } as Hello });
+}
+
+/** The tag of `Frame.message`: field 2, length-delimited. */
+const MESSAGE_TAG = 0x12;
+
+/** Wraps an encoded Message: the frame that `toBinary` would give, without the detour through an object. */
+export function encodeMessageFrame(message: Uint8Array): Uint8Array {
+  const length = message.byteLength;
+  const prefix = length < 0x80 ? 1 : length < 0x4000 ? 2 : 3;
+  const frame = new Uint8Array(1 + prefix + length);
+  frame[0] = MESSAGE_TAG;
+  let rest = length;
+  for (let at = 1; at <= prefix; at++) {
+    frame[at] = at < prefix ? (rest & 0x7f) | 0x80 : rest;
+    rest >>>= 7;
+  }
+  frame.set(message, 1 + prefix);
+  return frame;
+}
+
+/** Acknowledges the counters in `received` of one chain. */
+export function encodeAck(chain: Uint8Array, received: Ranges): Uint8Array {
+  const upTo = contiguousUpTo(received);
+  const beyond = (upTo > 0 ? received.slice(1) : received).slice(0, CHAT_LIMITS.maxAckRanges);
+  return encodeFrame({
+    case: 'ack',
+    value: {
+      chain,
+      upTo: BigInt(upTo),
+      beyond: beyond.map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) })),
+    } as Ack,
+  });
+}
+
+/** The counters an Ack names. @throws InvalidMessageError when its ranges are not ascending or out of bounds */
+export function ackedRanges(ack: Ack): Range[] {
+  const ranges: Range[] = ack.upTo > 0n ? [{ first: 1, last: safeCounter(ack.upTo) }] : [];
+  if (ack.beyond.length > CHAT_LIMITS.maxAckRanges)
+    throw new InvalidMessageError('an ack names too many ranges');
+  for (const { first, last } of ack.beyond) {
+    const range = { first: safeCounter(first), last: safeCounter(last) };
+    if (range.first > range.last || range.first <= (ranges.at(-1)?.last ?? 0)) {
+      throw new InvalidMessageError('the ranges of an ack must ascend');
+    }
+    ranges.push(range);
+  }
+  return ranges;
+}
+
+export function encodeRefusal(chain: Uint8Array, counter: number, reason: Refusal_Reason): Uint8Array {
+  return encodeFrame({
+    case: 'refusal',
+    value: { $typeName: 'tincan.chat.v1.Refusal', chain, counter: BigInt(counter), reason },
+  });
+}
+
+export function encodeReceipt(chain: Uint8Array, readUpTo: number): Uint8Array {
+  return encodeFrame({
+    case: 'receipt',
+    value: { $typeName: 'tincan.chat.v1.Receipt', chain, readUpTo: BigInt(readUpTo) },
+  });
+}
+
+/** A counter from the wire as a number. @throws InvalidMessageError when it is 0 or over 2^53 - 1 */
+export function safeCounter(value: bigint): number {
+  if (value < 1n || value > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new InvalidMessageError('a counter must be between 1 and 2^53 - 1');
+  }
+  return Number(value);
+}
+
+/** What goes into a mailbox envelope. */
+export function encodeBundle(frames: Uint8Array[]): Uint8Array {
+  return toBinary(BundleSchema, create(BundleSchema, { frames }));
+}
+
+/** @throws InvalidMessageError when it is not a bundle */
+export function decodeBundle(bytes: Uint8Array): Uint8Array[] {
+  try {
+    return fromBinary(BundleSchema, bytes).frames;
+  } catch (error) {
+    throw new InvalidMessageError(`not a bundle: ${(error as Error).message}`);
+  }
+}
