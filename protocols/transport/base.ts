@@ -1,0 +1,82 @@
+import { noise } from '@chainsafe/libp2p-noise';
+import { yamux } from '@chainsafe/libp2p-yamux';
+import { FaultTolerance } from '@libp2p/interface';
+import type { PrivateKey } from '@libp2p/interface';
+import type { Libp2pInit } from 'libp2p';
+import { STREAM_LIMITS } from './limits.ts';
+import type { TransportLimits } from './limits.ts';
+import type { ListenError } from './listen-errors.ts';
+import { detachedTcp } from './tcp.ts';
+
+export interface Libp2pBaseInit {
+  privateKey: PrivateKey;
+  /** Multiaddrs to listen on. */
+  listen: string[];
+  /** Multiaddrs to announce instead of those found out; empty for those found out. */
+  announce: string[];
+  limits: TransportLimits;
+  /**
+   * Told of every TCP address that could not be listened on, before `createLibp2p` resolves: libp2p goes on without it,
+   * so that a refused relay reservation stops nobody. See `fatalListenError`.
+   */
+  onListenError: (error: ListenError) => void;
+}
+
+/**
+ * What every Tincan node's libp2p has in common: TCP, Noise and yamux, with every limit set.
+ *
+ * @example
+ * ```ts
+ * const errors: ListenError[] = []
+ * const node = await createLibp2p({
+ *   ...libp2pBase({ privateKey, listen, announce, limits: DAEMON_LIMITS, onListenError: (error) => errors.push(error) }),
+ *   services: { … },
+ * })
+ * const fatal = fatalListenError(errors, listen.length)
+ * ```
+ */
+export function libp2pBase({ privateKey, listen, announce, limits, onListenError }: Libp2pBaseInit) {
+  return {
+    privateKey,
+    addresses: { listen, announce },
+    transports: [
+      detachedTcp(
+        {
+          // Beyond libp2p's own limit, so that it is libp2p that refuses, and counts it.
+          maxConnections: limits.maxConnections + limits.maxPendingInbound,
+          backlog: limits.maxPendingInbound,
+          inboundSocketInactivityTimeout: limits.inactivityTimeoutMs,
+          outboundSocketInactivityTimeout: limits.inactivityTimeoutMs,
+        },
+        onListenError,
+      ),
+    ],
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({
+        enableKeepAlive: true,
+        keepAliveInterval: limits.keepAliveIntervalMs,
+        maxInboundStreams: limits.maxInboundStreams,
+        maxOutboundStreams: limits.maxOutboundStreams,
+        streamOptions: {
+          initialStreamWindowSize: STREAM_LIMITS.initialWindowBytes,
+          maxStreamWindowSize: STREAM_LIMITS.maxWindowBytes,
+          maxReadBufferLength: STREAM_LIMITS.maxReadBufferBytes,
+          maxWriteBufferLength: STREAM_LIMITS.maxWriteBufferBytes,
+        },
+      }),
+    ],
+    transportManager: { faultTolerance: FaultTolerance.NO_FATAL },
+    connectionManager: {
+      maxConnections: limits.maxConnections,
+      inboundConnectionThreshold: limits.inboundConnectionsPerSecond,
+      maxIncomingPendingConnections: limits.maxPendingInbound,
+      maxParallelDials: limits.maxParallelDials,
+      maxDialQueueLength: limits.maxDialQueue,
+    },
+    connectionMonitor:
+      limits.pingIntervalMs === null
+        ? { enabled: false }
+        : { enabled: true, pingInterval: limits.pingIntervalMs, abortConnectionOnPingFailure: true },
+  } satisfies Libp2pInit;
+}

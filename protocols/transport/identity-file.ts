@@ -1,0 +1,68 @@
+import { open, readFile, rename, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
+import type { PrivateKey } from '@libp2p/interface';
+
+/** The identity file is there and can't be used. Nothing has been changed. */
+export class IdentityFileError extends Error {
+  override name = 'IdentityFileError';
+}
+
+/** Read, write or execute for anybody but the owner. */
+const OTHERS = 0o077;
+
+async function create(file: string): Promise<PrivateKey> {
+  const key = await generateKeyPair('Ed25519');
+  // Written beside and renamed, so that a crash leaves no half a key; synced, so that a power cut takes no identity
+  // that others have already learned.
+  const draft = `${file}.new`;
+  const handle = await open(draft, 'w', 0o600);
+  try {
+    await handle.writeFile(privateKeyToProtobuf(key));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(draft, file);
+  // Windows can't open a directory.
+  if (process.platform !== 'win32') {
+    const directory = await open(dirname(file), 'r');
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  }
+  return key;
+}
+
+/**
+ * The node's Ed25519 key, made at first use. The file holds libp2p's protobuf encoding of the private key, with mode 0600.
+ * The caller holds the lock on the data directory.
+ *
+ * @throws IdentityFileError when the file is damaged, holds another kind of key, or others may read it
+ */
+export async function loadOrCreateIdentity(file: string): Promise<PrivateKey> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return create(file);
+    throw error;
+  }
+  if (process.platform !== 'win32' && ((await stat(file)).mode & OTHERS) !== 0) {
+    throw new IdentityFileError(`others may read the identity key: run "chmod 600 ${file}"`);
+  }
+  let key: PrivateKey;
+  try {
+    key = privateKeyFromProtobuf(bytes);
+  } catch (error) {
+    throw new IdentityFileError(`${file} is not an identity key; restore it from a backup, or move it away`, {
+      cause: error,
+    });
+  }
+  if (key.type !== 'Ed25519') {
+    throw new IdentityFileError(`${file} holds an ${key.type} key; Tincan's identities are Ed25519`);
+  }
+  return key;
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys';
+import { multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p } from 'libp2p';
+import type { Libp2p } from 'libp2p';
+import { libp2pBase } from './base.ts';
+import { loadOrCreateIdentity } from './identity-file.ts';
+import { DAEMON_LIMITS, HUB_LIMITS, STREAM_LIMITS } from './limits.ts';
+import { fatalListenError, ListenError } from './listen-errors.ts';
+
+const LOOPBACK = '/ip4/127.0.0.1/tcp/0';
+
+async function startNode(
+  t: TestContext,
+  listen: string[],
+  errors: ListenError[] = [],
+  limits = DAEMON_LIMITS,
+): Promise<Libp2p> {
+  const privateKey = await generateKeyPair('Ed25519');
+  const node = await createLibp2p(
+    libp2pBase({ privateKey, listen, announce: [], limits, onListenError: (error) => errors.push(error) }),
+  );
+  t.after(() => node.stop());
+  return node;
+}
+
+async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tincan-transport-'));
+  t.after(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+void test('a dial signal that fires after the dial leaves the connection alone', async (t) => {
+  const listener = await startNode(t, [LOOPBACK]);
+  const dialler = await startNode(t, []);
+  await listener.handle('/echo', (stream) => {
+    stream.addEventListener('message', ({ data }) => stream.send(data));
+  });
+  const dialling = new AbortController();
+  const connection = await dialler.dial(listener.getMultiaddrs(), { signal: dialling.signal });
+  dialling.abort();
+  const stream = await connection.newStream('/echo');
+  const answered = new Promise((resolve) => {
+    stream.addEventListener('message', ({ data }) => resolve(Buffer.from(data.subarray()).toString()));
+  });
+  stream.send(Buffer.from('still here'));
+  assert.equal(await answered, 'still here');
+  assert.equal(connection.status, 'open');
+});
+
+void test('a dial ends with its signal', async (t) => {
+  const dialler = await startNode(t, []);
+  // Accepts and says nothing, so the handshake hangs.
+  const silent = createServer().listen(0, '127.0.0.1');
+  t.after(() => silent.close());
+  await once(silent, 'listening');
+  const accepted = once(silent, 'connection');
+  const dialling = new AbortController();
+  const dial = dialler.dial(multiaddr(`/ip4/127.0.0.1/tcp/${(silent.address() as AddressInfo).port}`), {
+    signal: dialling.signal,
+  });
+  const [socket] = (await accepted) as [Socket];
+  socket.on('error', () => undefined);
+  dialling.abort();
+  await assert.rejects(dial, { name: 'AbortError' });
+  socket.destroy();
+});
+
+void test('a port in use is told, and is fatal', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.after(() => taken.close());
+  await once(taken, 'listening');
+  const address = `/ip4/127.0.0.1/tcp/${(taken.address() as AddressInfo).port}`;
+  const errors: ListenError[] = [];
+  const node = await startNode(t, [LOOPBACK, address], errors);
+  assert.equal(node.getMultiaddrs().length, 1);
+  const fatal = fatalListenError(errors, 2);
+  assert.equal(fatal?.code, 'EADDRINUSE');
+  assert.match(fatal.message, new RegExp(`cannot listen on ${address}: another process uses this port`));
+});
+
+void test('a missing address is fatal only when none is left', () => {
+  const missing = new ListenError(multiaddr('/ip6/::/tcp/0'), { code: 'EAFNOSUPPORT' });
+  assert.equal(fatalListenError([missing], 2), undefined);
+  assert.equal(fatalListenError([missing], 1), missing);
+  assert.equal(fatalListenError([], 0), undefined);
+});
+
+void test('hub limits start a node too, and a paused stream can never outgrow its buffer', async (t) => {
+  await startNode(t, [LOOPBACK], [], HUB_LIMITS);
+  assert.ok(STREAM_LIMITS.maxReadBufferBytes >= STREAM_LIMITS.maxWindowBytes);
+});
+
+void test('an identity is made once, readable by its owner only', async (t) => {
+  const folder = await temporaryFolder(t);
+  const file = join(folder, 'identity.key');
+  const made = await loadOrCreateIdentity(file);
+  const loaded = await loadOrCreateIdentity(file);
+  assert.ok(made.equals(loaded));
+  assert.deepEqual(await readdir(folder), ['identity.key']);
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+});
+
+void test('an identity file that can not be used is refused and left as it is', async (t) => {
+  const file = join(await temporaryFolder(t), 'identity.key');
+  await loadOrCreateIdentity(file);
+  await chmod(file, 0o644);
+  await assert.rejects(loadOrCreateIdentity(file), { name: 'IdentityFileError', message: /chmod 600/ });
+  await chmod(file, 0o600);
+  await writeFile(file, 'not a key');
+  await assert.rejects(loadOrCreateIdentity(file), {
+    name: 'IdentityFileError',
+    message: /not an identity key/,
+  });
+  assert.equal(await readFile(file, 'utf8'), 'not a key');
+  await writeFile(file, privateKeyToProtobuf(await generateKeyPair('secp256k1')));
+  await assert.rejects(loadOrCreateIdentity(file), { name: 'IdentityFileError', message: /Ed25519/ });
+});
