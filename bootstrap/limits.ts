@@ -1,0 +1,38 @@
+import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/protocol.ts';
+import type { RegistrationLimits } from './registration-table.ts';
+
+/** The bounds of the rendezvous registrations. */
+export const REGISTRATION_LIMITS: RegistrationLimits = {
+  maxPerPeer: RENDEZVOUS_LIMITS.maxRegistrationsPerPeer,
+  // At a typical 300 bytes a row this is 60 MB of disk, at the largest records 1.6 GB.
+  maxTotal: 200_000,
+  maxPage: RENDEZVOUS_LIMITS.maxDiscoverLimit,
+  // A thousand typical registrations. A client that asks and does not read holds this much of our memory per stream.
+  maxPageBytes: 256 * 1024,
+};
+
+/** Calls waiting for the store beyond which requests are turned away: a second's worth on a slow disk. */
+export const MAX_STORE_QUEUE = 10_000;
+
+/** Discoveries under way at once: 16 MiB of pages. */
+export const MAX_DISCOVERIES = 64;
+
+/** Rendezvous streams one connection may have open. A client needs one at a time. */
+export const RENDEZVOUS_INBOUND_STREAMS = 4;
+
+/**
+ * The circuit relay (v2). js-libp2p's defaults (15 reservations, 128 KiB and 2 min a connection) are made for a stranger's
+ * goodwill; two friends behind symmetric NATs have nothing but this relay.
+ */
+export const RELAY_LIMITS = {
+  /** A reservation lasts this long at the most; its peer renews it, and it ends when the peer disconnects. */
+  reservationTtlMs: 2 * 3_600_000,
+  /** A relayed connection is cut after this long, and dialled again. */
+  connectionDurationMs: 24 * 3_600_000,
+  /** A relayed connection is cut after this much data in both directions together, and dialled again. */
+  connectionBytes: 1024n * 1024n * 1024n,
+  /** Relayed connections one peer may have asked for at once. */
+  maxHopStreams: 128,
+  /** Relayed connections to one peer at once. */
+  maxStopStreams: 256,
+} as const;

@@ -1,0 +1,88 @@
+import type { StoreClient } from '../protocols/group-commit/client.ts';
+import { StoreError } from '../protocols/group-commit/operations.ts';
+import { RendezvousRefusedError } from '../protocols/rendezvous/errors.ts';
+import type { RendezvousDecisions } from '../protocols/rendezvous/handler.ts';
+import type { RegistrationOperations } from './registration-table.ts';
+
+type RegistrationStore = Pick<StoreClient<RegistrationOperations>, 'call' | 'waiting'>;
+
+export interface RendezvousInit {
+  store: RegistrationStore;
+  /** Calls that may wait for the store before requests are turned away. */
+  maxStoreQueue: number;
+  /** Discoveries that may be under way: each can hold a page in memory. */
+  maxDiscoveries: number;
+  /** Milliseconds since 1970, default the system's clock. */
+  now?: () => number;
+}
+
+/** The rendezvous point's decisions, kept in the bootstrap node's store. */
+export function rendezvousDecisions({
+  store,
+  maxStoreQueue,
+  maxDiscoveries,
+  now = Date.now,
+}: RendezvousInit): RendezvousDecisions {
+  let discoveries = 0;
+
+  const whenReady = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (store.waiting >= maxStoreQueue) {
+      throw new RendezvousRefusedError('too many requests wait; try again in a few seconds', 'unavailable');
+    }
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof StoreError && (error.code === 'disk-full' || error.code === 'closed')) {
+        throw new RendezvousRefusedError('nothing can be stored here now; try again later', 'unavailable', {
+          cause: error,
+        });
+      }
+      throw error;
+    }
+  };
+
+  return {
+    async register({ peerId, namespace, signedPeerRecord, ttlSeconds }) {
+      const nowMs = now();
+      const { refused } = await whenReady(() =>
+        store.call('registrations.add', {
+          peerId: peerId.toString(),
+          namespace,
+          signedPeerRecord,
+          expiresAtMs: nowMs + ttlSeconds * 1000,
+          nowMs,
+        }),
+      );
+      if (refused !== undefined) throw new RendezvousRefusedError(refused.reason, refused.refusal);
+      return { ttlSeconds };
+    },
+
+    async unregister(peerId, namespace) {
+      await whenReady(() => store.call('registrations.remove', { peerId: peerId.toString(), namespace }));
+    },
+
+    async discover({ namespace, limit, cookie }) {
+      if (discoveries >= maxDiscoveries) {
+        throw new RendezvousRefusedError(
+          'too many discoveries are under way; try again in a few seconds',
+          'unavailable',
+        );
+      }
+      const nowMs = now();
+      discoveries++;
+      const page = await whenReady(() =>
+        store.call('registrations.discover', { namespace, limit, cookie, nowMs }),
+      ).finally(() => discoveries--);
+      if (page.refused !== undefined)
+        throw new RendezvousRefusedError(page.refused.reason, page.refused.refusal);
+      return {
+        registrations: page.registrations.map(({ namespace, signedPeerRecord, expiresAtMs }) => ({
+          namespace,
+          signedPeerRecord,
+          ttlSeconds: Math.ceil((expiresAtMs - nowMs) / 1000),
+        })),
+        cookie: page.cookie,
+      };
+    },
+  };
+}
