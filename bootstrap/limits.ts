@@ -36,3 +36,6 @@ export const RELAY_LIMITS = {
   /** Relayed connections to one peer at once. */
   maxStopStreams: 256,
 } as const;
+
+/** libp2p closes each connection politely first, for half a second; the whole stop may take three. */
+export const STOP_LIBP2P_MS = 2_000;

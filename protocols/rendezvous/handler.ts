@@ -1,4 +1,4 @@
-import type { PeerId, Stream } from '@libp2p/interface';
+import type { Connection, PeerId, Stream } from '@libp2p/interface';
 import { pipe } from 'it-pipe';
 import { frameSink, readFrames } from '../framing/streams.ts';
 import { admitDiscovery, admitRegistration, namespaceFits } from './admission.ts';
@@ -42,14 +42,13 @@ export interface RendezvousHandlerOptions {
  *
  * @example
  * ```ts
- * const serve = rendezvousHandler(decisions, { signal, onError })
- * await libp2p.handle(RENDEZVOUS_PROTOCOL, (stream, connection) => serve(stream, connection.remotePeer))
+ * await libp2p.handle(RENDEZVOUS_PROTOCOL, rendezvousHandler(decisions, { signal, onError }))
  * ```
  */
 export function rendezvousHandler(
   decisions: RendezvousDecisions,
   { signal, onError, frameTimeoutMs }: RendezvousHandlerOptions,
-): (stream: Stream, remotePeer: PeerId) => Promise<void> {
+): (stream: Stream, connection: Pick<Connection, 'remotePeer'>) => Promise<void> {
   const options = { signal };
 
   const refusal = (error: unknown): { refusal: RendezvousRefusalCode; reason: string } => {
@@ -92,7 +91,7 @@ export function rendezvousHandler(
     }
   };
 
-  return async (stream, remotePeer) => {
+  return async (stream, { remotePeer }) => {
     try {
       await pipe(
         readFrames(stream, {

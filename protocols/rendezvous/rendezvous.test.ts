@@ -91,7 +91,7 @@ function connect(
   });
   const openStream = async (): Promise<Stream> => {
     const [outbound, inbound] = await streamPair();
-    served.push(serve(inbound, remotePeer));
+    served.push(serve(inbound, { remotePeer }));
     return outbound;
   };
   return { client: rendezvousClient({ openStream }), openStream, served, errors };

@@ -1,7 +1,7 @@
 import { open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
-import type { PrivateKey } from '@libp2p/interface';
+import type { Ed25519PrivateKey, PrivateKey } from '@libp2p/interface';
 
 /** The identity file is there and can't be used. Nothing has been changed. */
 export class IdentityFileError extends Error {
@@ -11,7 +11,7 @@ export class IdentityFileError extends Error {
 /** Read, write or execute for anybody but the owner. */
 const OTHERS = 0o077;
 
-async function create(file: string): Promise<PrivateKey> {
+async function create(file: string): Promise<Ed25519PrivateKey> {
   const key = await generateKeyPair('Ed25519');
   // Written beside and renamed, so that a crash leaves no half a key; synced, so that a power cut takes no identity
   // that others have already learned.
@@ -42,7 +42,7 @@ async function create(file: string): Promise<PrivateKey> {
  *
  * @throws IdentityFileError when the file is damaged, holds another kind of key, or others may read it
  */
-export async function loadOrCreateIdentity(file: string): Promise<PrivateKey> {
+export async function loadOrCreateIdentity(file: string): Promise<Ed25519PrivateKey> {
   let bytes: Buffer;
   try {
     bytes = await readFile(file);

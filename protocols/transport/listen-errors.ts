@@ -10,14 +10,15 @@ export class ListenError extends Error {
   constructor(multiaddr: Multiaddr, cause: unknown) {
     const code = (cause as { code?: unknown }).code;
     const text = typeof code === 'string' ? code : 'unknown';
-    super(`cannot listen on ${multiaddr.toString()}: ${explain(text, cause)}`, { cause });
+    super(`cannot listen on ${multiaddr.toString()}: ${explainListenError(cause)}`, { cause });
     this.code = text;
     this.multiaddr = multiaddr;
   }
 }
 
-function explain(code: string, cause: unknown): string {
-  switch (code) {
+/** Why a socket can't listen, and what to do about it, for a person. Takes the error of a `net.Server`. */
+export function explainListenError(cause: unknown): string {
+  switch ((cause as { code?: unknown }).code) {
     case 'EADDRINUSE':
       return 'another process uses this port; stop it or listen on another port';
     case 'EACCES':

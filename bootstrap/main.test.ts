@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { noise } from '@chainsafe/libp2p-noise';
+import { yamux } from '@chainsafe/libp2p-yamux';
+import { generateKeyPair } from '@libp2p/crypto/keys';
+import { identify } from '@libp2p/identify';
+import type { PrivateKey } from '@libp2p/interface';
+import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
+import { tcp } from '@libp2p/tcp';
+import { multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p } from 'libp2p';
+import type { Libp2p } from 'libp2p';
+import { rendezvousClient } from '../protocols/rendezvous/client.ts';
+import { RENDEZVOUS_PROTOCOL } from '../protocols/rendezvous/protocol.ts';
+import type { BootstrapConfig, Ready } from './config.ts';
+import { runBootstrap } from './main.ts';
+
+const LOOPBACK = '/ip4/127.0.0.1/tcp/0';
+
+async function testConfig(
+  t: TestContext,
+  overrides: Partial<BootstrapConfig> = {},
+): Promise<BootstrapConfig> {
+  const dataDir = overrides.dataDir ?? (await mkdtemp(join(tmpdir(), 'tincan-bootstrap-')));
+  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  return {
+    dataDir,
+    listen: [LOOPBACK],
+    announce: [],
+    http: '127.0.0.1:0',
+    maxConnections: 100,
+    mailboxBlobs: 1000,
+    mailboxBytes: 16 * 1024 * 1024,
+    mailboxBlobsPerSender: 128,
+    depositsPerMinute: 600,
+    logLevel: 'silent',
+    ...overrides,
+  };
+}
+
+interface Running extends Ready {
+  stop: () => Promise<void>;
+}
+
+async function start(t: TestContext, config: BootstrapConfig): Promise<Running> {
+  const stopping = new AbortController();
+  const ready = Promise.withResolvers<Ready>();
+  const ended = runBootstrap(config, { signal: stopping.signal, onReady: ready.resolve });
+  ended.catch(ready.reject);
+  const stop = (): Promise<void> => {
+    stopping.abort();
+    return ended;
+  };
+  t.after(() => stop().catch(() => undefined));
+  return { ...(await ready.promise), stop };
+}
+
+async function startPeer(t: TestContext): Promise<{ node: Libp2p; privateKey: PrivateKey }> {
+  const privateKey = await generateKeyPair('Ed25519');
+  const node = await createLibp2p({
+    privateKey,
+    addresses: { listen: [LOOPBACK] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    services: { identify: identify() },
+  });
+  t.after(() => node.stop());
+  return { node, privateKey };
+}
+
+async function sealRecord({
+  node,
+  privateKey,
+}: {
+  node: Libp2p;
+  privateKey: PrivateKey;
+}): Promise<Uint8Array> {
+  const record = new PeerRecord({ peerId: node.peerId, multiaddrs: node.getMultiaddrs() });
+  return (await RecordEnvelope.seal(record, privateKey)).marshal();
+}
+
+function pointClient(node: Libp2p, bootstrap: Ready) {
+  const address = bootstrap.multiaddrs.map((address) => multiaddr(address));
+  return rendezvousClient({
+    openStream: (options) => node.dialProtocol(address, RENDEZVOUS_PROTOCOL, options),
+  });
+}
+
+async function getJson(url: string): Promise<{ status: number; body: Record<string, unknown> }> {
+  const response = await fetch(url);
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+void test('serves rendezvous and HTTP, stops within three seconds, remembers after a restart', async (t) => {
+  const { signal } = t;
+  const config = await testConfig(t);
+  const first = await start(t, config);
+  const alice = await startPeer(t);
+  const bob = await startPeer(t);
+
+  const record = await sealRecord(alice);
+  await pointClient(alice.node, first).register('friends', record, undefined, { signal });
+  const page = await pointClient(bob.node, first).discover('friends', { signal });
+  assert.deepEqual(
+    page.peers.map(({ peerId }) => peerId.toString()),
+    [alice.node.peerId.toString()],
+  );
+
+  assert.deepEqual(await getJson(`${first.http}/health`), { status: 200, body: { status: 'ok' } });
+  assert.deepEqual(await getJson(`${first.http}/ready`), { status: 200, body: { status: 'ready' } });
+  assert.equal((await getJson(`${first.http}/nothing`)).status, 404);
+  assert.equal((await getJson(`${first.http}/v1/peers?limit=many`)).status, 400);
+  const metrics = await (await fetch(`${first.http}/metrics`)).text();
+  assert.match(metrics, /^tincan_connected_peers 2$/m);
+  assert.match(metrics, /^tincan_registrations 1$/m);
+  assert.match(metrics, /^tincan_store_queue \d+$/m);
+  assert.match(metrics, /^libp2p_/m);
+
+  assert.equal((await stat(config.dataDir)).mode & 0o777, 0o700);
+  // A client that holds its connection and says nothing does not hold up the stop.
+  const idle = connect(Number(new URL(first.http).port), '127.0.0.1');
+  idle.on('error', () => undefined);
+  await once(idle, 'connect');
+  const begun = performance.now();
+  await first.stop();
+  assert.ok(performance.now() - begun < 3000);
+  idle.destroy();
+
+  const second = await start(t, config);
+  assert.equal(second.peerId, first.peerId);
+  const again = await pointClient(bob.node, second).discover('friends', { cookie: page.cookie, signal });
+  assert.deepEqual(again.peers, []);
+  assert.equal((await pointClient(bob.node, second).discover(undefined, { signal })).peers.length, 1);
+});
+
+void test('refuses a data directory that this or another process holds', async (t) => {
+  const config = await testConfig(t);
+  await start(t, config);
+  const held = new RegExp(`another process uses ${config.dataDir}`);
+  await assert.rejects(start(t, config), { name: 'StoreError', code: 'held', message: held });
+
+  const child = spawn(
+    process.execPath,
+    [
+      '--eval',
+      `import(${JSON.stringify(new URL('./main.ts', import.meta.url).href)}).then(({ runBootstrap }) =>
+         runBootstrap(${JSON.stringify(config)}, { signal: AbortSignal.timeout(10_000), onReady() {} }))`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  assert.equal(code, 1);
+  assert.match(said, held);
+});
+
+void test('says which port is in use, and leaves nothing running', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  t.after(() => taken.close());
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+
+  const config = await testConfig(t);
+  const address = `/ip4/127.0.0.1/tcp/${port}`;
+  await assert.rejects(start(t, { ...config, listen: [address] }), {
+    name: 'ListenError',
+    message: `cannot listen on ${address}: another process uses this port; stop it or listen on another port`,
+  });
+  await assert.rejects(start(t, { ...config, http: `127.0.0.1:${port}` }), {
+    message: `cannot serve HTTP on 127.0.0.1:${port}: another process uses this port; stop it or listen on another port`,
+  });
+  await assert.rejects(start(t, { ...config, http: 'nowhere' }), { message: /http must be HOST:PORT/ });
+  await start(t, config);
+});
+
+void test('refuses what it can not read in its data directory', async (t) => {
+  const config = await testConfig(t);
+  await writeFile(
+    join(config.dataDir, 'bootstrap.db'),
+    'not a database, but long enough to be looked at'.repeat(100),
+  );
+  await assert.rejects(start(t, config), { name: 'StoreError', code: 'corrupt', message: /bootstrap\.db/ });
+});
+
+void test('stops when it is told to before it is ready', async (t) => {
+  const config = await testConfig(t);
+  const stopping = new AbortController();
+  const ended = runBootstrap(config, {
+    signal: stopping.signal,
+    onReady: () => assert.fail('it is stopping'),
+  });
+  stopping.abort();
+  await ended;
+});
