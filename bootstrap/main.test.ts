@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { noise } from '@chainsafe/libp2p-noise';
 import { yamux } from '@chainsafe/libp2p-yamux';
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { identify } from '@libp2p/identify';
 import type { PrivateKey } from '@libp2p/interface';
@@ -25,6 +26,9 @@ import type { BootstrapConfig, Ready } from './config.ts';
 import { runBootstrap } from './main.ts';
 
 const LOOPBACK = '/ip4/127.0.0.1/tcp/0';
+
+/** What js-libp2p's relay lets through by default, in both directions together. */
+const BLOCK = new Uint8Array(128 * 1024);
 
 async function testConfig(
   t: TestContext,
@@ -64,12 +68,15 @@ async function start(t: TestContext, config: BootstrapConfig): Promise<Running> 
   return { ...(await ready.promise), stop };
 }
 
-async function startPeer(t: TestContext): Promise<{ node: Libp2p; privateKey: PrivateKey }> {
+async function startPeer(
+  t: TestContext,
+  listen = [LOOPBACK],
+): Promise<{ node: Libp2p; privateKey: PrivateKey }> {
   const privateKey = await generateKeyPair('Ed25519');
   const node = await createLibp2p({
     privateKey,
-    addresses: { listen: [LOOPBACK] },
-    transports: [tcp()],
+    addresses: { listen },
+    transports: [tcp(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify() },
@@ -141,6 +148,39 @@ void test('serves rendezvous and HTTP, stops within three seconds, remembers aft
   const again = await pointClient(bob.node, second).discover('friends', { cookie: page.cookie, signal });
   assert.deepEqual(again.peers, []);
   assert.equal((await pointClient(bob.node, second).discover(undefined, { signal })).peers.length, 1);
+});
+
+void test('relays a conversation beyond the default limits, and forgets who is gone', async (t) => {
+  const bootstrap = await start(t, await testConfig(t));
+  const [address] = bootstrap.multiaddrs;
+  const { node: behindNat } = await startPeer(t, [`${address}/p2p-circuit`]);
+  const { node: caller } = await startPeer(t);
+  let received = 0;
+  const done = Promise.withResolvers<void>();
+  await behindNat.handle(
+    '/sink',
+    (stream) => {
+      stream.addEventListener('message', ({ data }) => {
+        received += data.byteLength;
+        if (received === 2 * BLOCK.byteLength) done.resolve();
+      });
+    },
+    { runOnLimitedConnection: true },
+  );
+  const stream = await caller.dialProtocol(
+    multiaddr(`${address}/p2p-circuit/p2p/${behindNat.peerId.toString()}`),
+    '/sink',
+    { runOnLimitedConnection: true, signal: t.signal },
+  );
+  stream.send(BLOCK);
+  stream.send(BLOCK);
+  await done.promise;
+
+  const reservations = async (): Promise<string | undefined> =>
+    /^tincan_relay_reservations (\d+)$/m.exec(await (await fetch(`${bootstrap.http}/metrics`)).text())?.[1];
+  assert.equal(await reservations(), '1');
+  await behindNat.stop();
+  while ((await reservations()) !== '0') t.signal.throwIfAborted();
 });
 
 void test('refuses a data directory that this or another process holds', async (t) => {

@@ -4,12 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { circuitRelayServer } from '@libp2p/circuit-relay-v2';
 import { identify, identifyPush } from '@libp2p/identify';
 import type { PrivateKey } from '@libp2p/interface';
-import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { prometheusMetrics } from '@libp2p/prometheus-metrics';
 import { createLibp2p } from 'libp2p';
 import pino from 'pino';
 import { Registry } from 'prom-client';
+import { tincanDht } from '../protocols/dht/service.ts';
 import { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { rendezvousHandler } from '../protocols/rendezvous/handler.ts';
@@ -29,6 +29,7 @@ import {
   STOP_LIBP2P_MS,
 } from './limits.ts';
 import { registerMetrics } from './metrics.ts';
+import { isPrivateNetwork } from './private-network.ts';
 import { endReservationsOnDisconnect } from './relay-reservations.ts';
 import { rendezvousDecisions } from './rendezvous.ts';
 import type { BootstrapOperations, BootstrapStoreInit } from './store-worker.ts';
@@ -150,12 +151,7 @@ function createNode(
       identify: identify(),
       identifyPush: identifyPush(),
       ping: ping(),
-      dht: kadDHT({
-        protocol: '/tincan/kad/1.0.0',
-        clientMode: false,
-        allowQueryWithZeroPeers: true,
-        peerInfoMapper: passthroughMapper,
-      }),
+      dht: tincanDht({ clientMode: false, privateNetwork: isPrivateNetwork(config), nowMs: Date.now }),
       relay: circuitRelayServer({
         maxInboundHopStreams: RELAY_LIMITS.maxHopStreams,
         maxOutboundHopStreams: RELAY_LIMITS.maxHopStreams,

@@ -3,6 +3,7 @@ import { yamux } from '@chainsafe/libp2p-yamux';
 import { FaultTolerance } from '@libp2p/interface';
 import type { PrivateKey } from '@libp2p/interface';
 import type { Libp2pInit } from 'libp2p';
+import { checkListenAddress, parseMultiaddr } from './addresses.ts';
 import { STREAM_LIMITS } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import type { ListenError } from './listen-errors.ts';
@@ -34,8 +35,12 @@ export interface Libp2pBaseInit {
  * })
  * const fatal = fatalListenError(errors, listen.length)
  * ```
+ *
+ * @throws InvalidParametersError for an address that is none
  */
 export function libp2pBase({ privateKey, listen, announce, limits, onListenError }: Libp2pBaseInit) {
+  listen.forEach(checkListenAddress);
+  for (const address of announce) parseMultiaddr('announce', address);
   return {
     privateKey,
     addresses: { listen, announce },

@@ -94,6 +94,25 @@ void test('a missing address is fatal only when none is left', () => {
   assert.equal(fatalListenError([], 0), undefined);
 });
 
+void test('says which address is none', async (t) => {
+  const wrong = (message: RegExp) => ({ name: 'InvalidParametersError', message });
+  await assert.rejects(
+    startNode(t, ['localhost:4001']),
+    wrong(/^listen: "localhost:4001" is not a multiaddr/),
+  );
+  await assert.rejects(
+    startNode(t, ['/ip4/0.0.0.0/udp/4001/quic-v1']),
+    wrong(/^listen: .* is not an address to listen/),
+  );
+  await assert.rejects(startNode(t, ['/dns4/example.org/tcp/4001']), wrong(/^listen: /));
+  const privateKey = await generateKeyPair('Ed25519');
+  const base = { privateKey, listen: [], limits: DAEMON_LIMITS, onListenError: () => undefined };
+  assert.throws(() => libp2pBase({ ...base, announce: ['example.org'] }), wrong(/^announce: /));
+  assert.doesNotThrow(() =>
+    libp2pBase({ ...base, listen: ['/ip6/::/tcp/0'], announce: ['/dns4/a.example/tcp/1'] }),
+  );
+});
+
 void test('hub limits start a node too, and a paused stream can never outgrow its buffer', async (t) => {
   await startNode(t, [LOOPBACK], [], HUB_LIMITS);
   assert.ok(STREAM_LIMITS.maxReadBufferBytes >= STREAM_LIMITS.maxWindowBytes);

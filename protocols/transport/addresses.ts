@@ -1,0 +1,36 @@
+import { InvalidParametersError } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import type { Multiaddr } from '@multiformats/multiaddr';
+
+/**
+ * Reads a configured multiaddr.
+ *
+ * @param field the setting it came from, for the error
+ * @throws InvalidParametersError
+ */
+export function parseMultiaddr(field: string, value: string): Multiaddr {
+  try {
+    return multiaddr(value);
+  } catch (error) {
+    throw new InvalidParametersError(
+      `${field}: "${value}" is not a multiaddr (${(error as Error).message}); write it like /ip4/192.0.2.1/tcp/4001`,
+    );
+  }
+}
+
+/**
+ * Checks an address to listen on: libp2p passes over the ones it has no transport for without a word.
+ *
+ * @throws InvalidParametersError
+ */
+export function checkListenAddress(value: string): void {
+  const names = parseMultiaddr('listen', value)
+    .getComponents()
+    .map(({ name }) => name);
+  if (names.includes('p2p-circuit')) return;
+  const [host, transport] = names;
+  if (names.length === 2 && (host === 'ip4' || host === 'ip6') && transport === 'tcp') return;
+  throw new InvalidParametersError(
+    `listen: "${value}" is not an address to listen on; write it like /ip4/0.0.0.0/tcp/4001 or /ip6/::/tcp/4001`,
+  );
+}
