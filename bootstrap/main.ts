@@ -7,7 +7,8 @@ import type { PrivateKey } from '@libp2p/interface';
 import { ping } from '@libp2p/ping';
 import { prometheusMetrics } from '@libp2p/prometheus-metrics';
 import { createLibp2p } from 'libp2p';
-import pino from 'pino';
+import { pino } from 'pino';
+import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { tincanDht } from '../protocols/dht/service.ts';
 import { StoreClient } from '../protocols/group-commit/client.ts';
@@ -16,6 +17,7 @@ import { rendezvousHandler } from '../protocols/rendezvous/handler.ts';
 import { RENDEZVOUS_PROTOCOL } from '../protocols/rendezvous/protocol.ts';
 import { libp2pBase } from '../protocols/transport/base.ts';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
+import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { HUB_LIMITS } from '../protocols/transport/limits.ts';
 import { fatalListenError } from '../protocols/transport/listen-errors.ts';
 import type { ListenError } from '../protocols/transport/listen-errors.ts';
@@ -59,7 +61,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
 
   const registry = new Registry();
   const listenErrors: ListenError[] = [];
-  const node = await createNode(config, privateKey, registry, listenErrors);
+  const node = await createNode(config, privateKey, registry, listenErrors, log);
   stack.defer(async () => {
     const stopped = node.stop();
     const late = Symbol('late');
@@ -137,6 +139,7 @@ function createNode(
   privateKey: PrivateKey,
   registry: Registry,
   listenErrors: ListenError[],
+  log: Logger,
 ) {
   return createLibp2p({
     ...libp2pBase({
@@ -146,6 +149,7 @@ function createNode(
       limits: { ...HUB_LIMITS, maxConnections: config.maxConnections },
       onListenError: (error) => listenErrors.push(error),
     }),
+    logger: libp2pLogger(log),
     metrics: prometheusMetrics({ registry }),
     services: {
       identify: identify(),

@@ -11,8 +11,10 @@ import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import type { Libp2p } from 'libp2p';
+import { pino } from 'pino';
 import { libp2pBase } from './base.ts';
 import { loadOrCreateIdentity } from './identity-file.ts';
+import { libp2pLogger } from './libp2p-logger.ts';
 import { DAEMON_LIMITS, HUB_LIMITS, STREAM_LIMITS } from './limits.ts';
 import { fatalListenError, ListenError } from './listen-errors.ts';
 
@@ -116,6 +118,27 @@ void test('says which address is none', async (t) => {
 void test('hub limits start a node too, and a paused stream can never outgrow its buffer', async (t) => {
   await startNode(t, [LOOPBACK], [], HUB_LIMITS);
   assert.ok(STREAM_LIMITS.maxReadBufferBytes >= STREAM_LIMITS.maxWindowBytes);
+});
+
+void test("libp2p's errors are in the log at level debug, and nothing of it below", () => {
+  const lines: string[] = [];
+  const logger = (level: string) => libp2pLogger(pino({ level }, { write: (line) => void lines.push(line) }));
+  const quiet = logger('info').forComponent('libp2p:tcp');
+  quiet.error('unseen %e', new Error('x'));
+  assert.equal(quiet.newScope('listener'), quiet);
+
+  const log = logger('debug').forComponent('libp2p').newScope('tcp');
+  log('unseen');
+  log.trace('unseen');
+  log.error('%d%% of %a failed - %e', 5, multiaddr(LOOPBACK), new Error('no route'), 'more');
+  log.error('%s by %p, %b', 'refused', 'Qm', Uint8Array.of(10));
+  log.error(new Error('alone'));
+  const [first, second, third] = lines.map((line) => JSON.parse(line) as { component: string; msg: string });
+  assert.equal(first?.component, 'libp2p:tcp');
+  assert.equal(first.msg, `5% of ${LOOPBACK} failed - no route more`);
+  assert.equal(second?.msg, 'refused by Qm, 0a');
+  assert.match(third?.msg ?? '', /alone/);
+  assert.equal(lines.length, 3);
 });
 
 void test('an identity is made once, readable by its owner only', async (t) => {
