@@ -1,0 +1,69 @@
+import { parse } from 'smol-toml';
+import { resolveConfiguration } from '../configuration.ts';
+import type { Configuration } from '../configuration.ts';
+import { describeError, exitCodeOf, EXIT } from '../exit-code.ts';
+import { runProgram } from '../programs.ts';
+import type { Ready } from '../programs.ts';
+import type { Program, SettingValue } from '../settings.ts';
+import { stopSignal } from '../stop-signal.ts';
+
+/** The programs promise to be gone 3 s after they are told to stop; this leaves some for the exit itself. */
+const STOP_GRACE_MS = 2800;
+
+/** `tincan daemon` and `tincan bootstrap`: runs the program in the foreground until it is told to stop. */
+export async function run(
+  program: Program,
+  flags: Map<string, SettingValue>,
+  { json }: { json: boolean },
+): Promise<number> {
+  const configuration = resolveConfiguration({ program, flags, env: process.env, parseToml: parse });
+  const signal = stopSignal({ graceMs: STOP_GRACE_MS });
+  try {
+    await runProgram(program, configuration, {
+      signal,
+      onReady: (ready) => {
+        process.stdout.write(json ? readyJson(ready) : readyText(program, ready, configuration));
+      },
+    });
+    return EXIT.ok;
+  } catch (error) {
+    if (signal.aborted) return EXIT.ok;
+    process.stderr.write(`tincan ${program}: ${describeError(error)}\n`);
+    const logLevel = configuration.settings.find(({ setting }) => setting.key === 'log_level')?.value;
+    if (logLevel === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+function readyJson({ peerId, multiaddrs, http }: Ready): string {
+  return `${JSON.stringify({ ready: true, peerId, multiaddrs, http })}\n`;
+}
+
+function readyText(
+  program: Program,
+  { peerId, multiaddrs, http }: Ready,
+  { dataDir }: Configuration,
+): string {
+  const lines = [
+    program === 'daemon' ? `Your node is up: ${peerId}` : `The bootstrap node is up: ${peerId}`,
+    ...multiaddrs.map((address) => `  reachable at ${address}`),
+    `  HTTP at ${http}`,
+    `  data in ${dataDir}`,
+    '',
+  ];
+  if (program === 'daemon') {
+    lines.push(
+      'Next, in another terminal:',
+      '  tincan name claim NAME   take a name',
+      '  tincan invite            hand your address to a friend',
+      '  tincan chat NAME         talk',
+    );
+  } else {
+    lines.push(
+      'Next, on the machine of each person:',
+      `  tincan daemon --bootstrap ${multiaddrs[0] ?? 'MULTIADDR'}`,
+    );
+  }
+  lines.push('', 'Ctrl-C stops it.', '');
+  return lines.join('\n');
+}

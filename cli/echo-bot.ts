@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import type { ControlClient } from '../protocols/control/client.ts';
+import type { SendStream } from '../protocols/control/send-stream.ts';
+import { followDaemon, isAbsence } from './daemon-events.ts';
+import { describeError } from './exit-code.ts';
+import { isOwn } from './message-lines.ts';
+import { safeLine } from './terminal-text.ts';
+
+const PAGE_MESSAGES = 500;
+
+export interface EchoBotInit {
+  dataDir: string;
+  signal: AbortSignal;
+  onReady: () => void;
+}
+
+/**
+ * Answers every message with its own text, through nothing but the daemon's API, and what came while it was away too. An
+ * answer's id follows from the message's, so that a message met again after a crash is not answered twice.
+ */
+export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<void> {
+  let client: ControlClient | undefined;
+  let stream: SendStream | undefined;
+  let place: string | undefined;
+  let ready = false;
+
+  async function answerNew(): Promise<void> {
+    if (client === undefined || stream === undefined) return;
+    for (let more = true; more;) {
+      const page = await client.call(
+        'inbox',
+        { unread: 'true', after: place, limit: PAGE_MESSAGES },
+        { signal },
+      );
+      for (const { id, from, text, cursor } of page.messages) {
+        if (!stream.send({ to: from, text, id: answerId(id), ref: id })) await stream.drain();
+        place = cursor;
+      }
+      more = page.next !== null && page.messages.length > 0;
+    }
+  }
+
+  for await (const item of followDaemon({ dataDir, signal })) {
+    try {
+      if (item.type === 'opened') {
+        client = item.client;
+        stream = client.sendStream({ signal });
+        // What was not answered before the daemon went away is still unread: begin at the beginning.
+        place = undefined;
+        void markAnswered(client, stream, signal);
+        await answerNew();
+        if (!ready) onReady();
+        ready = true;
+      } else if (item.type === 'event') {
+        const { event } = item;
+        if (event.type === 'resync' || (event.type === 'message' && !isOwn(event.message))) await answerNew();
+      }
+    } catch (error) {
+      if (!signal.aborted && !isAbsence(error)) throw error;
+    }
+  }
+}
+
+/** Marks a message as read once its answer is in the daemon's outbox; until then it would be answered again. */
+async function markAnswered(client: ControlClient, stream: SendStream, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const batch of stream.batches) {
+      const newest = new Map<string, string>();
+      for (const answer of batch) {
+        if ('error' in answer) {
+          process.stderr.write(`echo-bot: ${safeLine(answer.error.message)}\n`);
+        } else if (answer.state === 'queued' && typeof answer.ref === 'string') {
+          newest.set(answer.to, answer.ref);
+        }
+      }
+      for (const [who, upTo] of newest) await client.call('markRead', { who, upTo }, { signal });
+    }
+  } catch (error) {
+    // With the daemon away there is nobody to tell; who follows it notices too.
+    if (!signal.aborted && !isAbsence(error)) {
+      process.stderr.write(`echo-bot: ${safeLine(describeError(error))}\n`);
+    }
+  }
+}
+
+/** A UUID (version 8, made from a hash) that belongs to the message it answers. */
+function answerId(id: string): string {
+  const hash = createHash('sha256').update(`tincan echo ${id}`).digest();
+  hash[6] = (hash[6]! & 0x0f) | 0x80;
+  hash[8] = (hash[8]! & 0x3f) | 0x80;
+  return hash
+    .toString('hex')
+    .slice(0, 32)
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}

@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto';
+import type { ControlOperations, MessageView, PeerView } from '../protocols/control/contract.ts';
+import { ControlError } from '../protocols/control/errors.ts';
+import type { FakeEvent } from './fake-daemon.ts';
+
+const SELF = '12D3KooWSelfSelfSelf';
+const AT = '2026-11-20T09:05:00.000Z';
+
+/** Who the fake daemon knows; `mallory` has a name that tries the terminal. */
+const PEOPLE: Record<string, PeerView> = Object.fromEntries(
+  [
+    ['ben', 'ben'],
+    ['mallory', 'mal\u001b[2Jlory'],
+  ].map(([key, name]) => [
+    key!,
+    {
+      peerId: `12D3KooW${key}`,
+      name: name!,
+      petname: null,
+      online: true,
+      lastSeenAt: AT,
+      connected: 'direct' as const,
+    },
+  ]),
+);
+
+/** Operations of the contract over lists in memory. */
+export function fakeOperations(emit: (event: FakeEvent) => void): {
+  operations: ControlOperations;
+  receive: (from: string, text: string) => MessageView;
+  reach: (id: string, state: 'stored' | 'delivered' | 'read') => void;
+  messages: MessageView[];
+  marked: string[];
+} {
+  const messages: MessageView[] = [];
+  const marked: string[] = [];
+  const friends = new Map<string, PeerView>();
+
+  function find(who: string): PeerView {
+    const peer = Object.values(PEOPLE).find(
+      ({ name, peerId }) => [name, peerId].includes(who) || who === peerId.slice(8),
+    );
+    if (peer === undefined) {
+      throw new ControlError('not-found', `nobody is called ${who}`, {
+        field: 'who',
+        hint: 'check the spelling',
+      });
+    }
+    return peer;
+  }
+
+  function add(
+    message: Pick<MessageView, 'id' | 'from' | 'to' | 'text' | 'state' | 'fromName'>,
+  ): MessageView {
+    const full: MessageView = {
+      toName: null,
+      sentAt: AT,
+      receivedAt: message.from === SELF ? null : AT,
+      seq: messages.length + 1,
+      missing: 0,
+      failure: null,
+      cursor: `m${messages.length + 1}`,
+      ...message,
+    };
+    messages.push(full);
+    emit({ type: 'message', message: full });
+    return full;
+  }
+
+  function page(found: MessageView[]): { messages: MessageView[]; next: string | null } {
+    return { messages: found, next: null };
+  }
+  const placeOf = (cursor: string | undefined): number =>
+    cursor === undefined ? 0 : Number(cursor.slice(1));
+  const identity = {
+    peerId: SELF,
+    name: 'ada',
+    certificates: [{ phonebook: '12D3KooWbook', seq: 1, expiresAt: AT }],
+    multiaddrs: [],
+  };
+
+  const operations: ControlOperations = {
+    status: () => ({
+      peerId: SELF,
+      name: 'ada',
+      version: '0.1.0',
+      startedAt: AT,
+      dataDir: '/tmp/ada',
+      multiaddrs: ['/ip4/127.0.0.1/tcp/1234'],
+      bootstrap: [
+        {
+          multiaddr: '/ip4/127.0.0.1/tcp/1',
+          peerId: null,
+          state: 'down',
+          detail: 'refused',
+          lastSeenAt: null,
+        },
+      ],
+      dht: { mode: 'client', peers: 1 },
+      connections: 1,
+      outbox: { messages: 2, oldestAt: AT },
+      unread: 1,
+      allowUnsealed: false,
+      warnings: ['the clock is ten years off'],
+    }),
+    identity: () => identity,
+    claimName: ({ name }) => {
+      if (name === 'ben') throw new ControlError('conflict', 'ben is taken', { field: 'name' });
+      return { ...identity, name };
+    },
+    releaseName: () => ({ ...identity, name: null }),
+    peers: () => ({ peers: Object.values(PEOPLE), warnings: [] }),
+    whois: ({ who }) => ({
+      ...find(who),
+      multiaddrs: [],
+      mailboxes: [],
+      certificate: null,
+      source: 'phonebook',
+      warning: null,
+    }),
+    contacts: () => ({
+      contacts: [...friends.values()].map((friend) => ({ ...friend, addedAt: AT, unread: 0 })),
+    }),
+    addContact: ({ who, petname }) => {
+      const friend = { ...find(who), petname: petname ?? null };
+      friends.set(friend.peerId, friend);
+      return { ...friend, addedAt: AT, unread: 0 };
+    },
+    removeContact: ({ who }) => {
+      const friend = find(who);
+      friends.delete(friend.peerId);
+      return { ...friend, addedAt: AT, unread: 0 };
+    },
+    invite: () => ({ invite: 'tincan:12D3KooWSelfSelfSelf?n=ada' }),
+    connect: ({ who }) => ({ ...find(who), multiaddr: '/ip4/127.0.0.1/tcp/2', rttMs: 1.25 }),
+    disconnect: ({ who }) => ({ ...find(who), connected: null }),
+    send: ({ to, text, id, wait }) => {
+      const peer = find(to);
+      const known = messages.find((message) => message.id === id);
+      const message =
+        known ??
+        add({ id: id ?? randomUUID(), from: SELF, fromName: 'ada', to: peer.peerId, text, state: 'queued' });
+      // Nobody ever reads what is sent here: waiting for more than a mailbox times out.
+      return {
+        id: message.id,
+        state: wait === 'queued' ? 'queued' : 'stored',
+        to: peer.peerId,
+        failure: null,
+      };
+    },
+    message: ({ id }) => messages.find((message) => message.id === id)!,
+    retry: ({ id }) => ({ id, state: 'queued', to: SELF, failure: null }),
+    inbox: ({ unread, after }) =>
+      page(
+        messages
+          .slice(placeOf(after))
+          .filter(({ from, state }) => from !== SELF && (!unread || state === 'unread')),
+      ),
+    conversations: () => ({ conversations: [] }),
+    history: ({ who, before, limit }) => {
+      const { peerId } = find(who);
+      return page(
+        messages
+          .slice(0, before === undefined ? undefined : placeOf(before) - 1)
+          .filter(({ from, to }) => from === peerId || to === peerId)
+          .slice(-limit),
+      );
+    },
+    markRead: ({ who, upTo }) => {
+      marked.push(upTo);
+      const last = messages.findIndex(({ id }) => id === upTo);
+      for (const message of messages.slice(0, last + 1)) {
+        if (message.from === find(who).peerId) message.state = 'read';
+      }
+      return { unread: 0 };
+    },
+  };
+
+  return {
+    operations,
+    messages,
+    marked,
+    receive(from, text) {
+      const { peerId, name } = find(from);
+      return add({ id: randomUUID(), from: peerId, fromName: name, to: SELF, text, state: 'unread' });
+    },
+    reach(id, state) {
+      const message = messages.find((message) => message.id === id)!;
+      message.state = state;
+      emit({ type: 'state', peerId: message.to, state, ids: [id], failure: null });
+    },
+  };
+}

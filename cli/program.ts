@@ -1,0 +1,264 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { DaemonUnreachableError } from '../protocols/control/exchange.ts';
+import { clientDataDir, findDaemon, noDaemonMessage } from './daemon-address.ts';
+import { parseDuration } from './duration.ts';
+import { describeError, EXIT, EXIT_HELP, exitCodeOf } from './exit-code.ts';
+import { addSettingOptions, givenFlags } from './setting-options.ts';
+import { readVersion } from './version.ts';
+import type { ControlClient } from '../protocols/control/client.ts';
+import type { CommandContext, CommandModule } from './command.ts';
+import type { Program, SettingValue } from './settings.ts';
+
+const WHO = 'a petname, a name, a peer id or an invite';
+
+/** The `tincan` command. Resolves with the exit code; commands are loaded when they are called. */
+export async function runProgram(args: string[]): Promise<number> {
+  // Who pipes the output into `head` has seen enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  let exitCode: number = EXIT.ok;
+  const program = buildProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(args.length === 0 && process.stdin.isTTY ? ['chat'] : args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError)
+      return error.exitCode === 0 || args.length === 0 ? EXIT.ok : EXIT.usage;
+    throw error;
+  }
+}
+
+function buildProgram(exit: (code: number) => void): Command {
+  const program = new Command('tincan')
+    .description('Chat in which every person runs a node and messages travel straight from node to node.')
+    .usage('COMMAND [OPTION]…')
+    .version(readVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [COMMAND]', 'print help for a command')
+    .option('--data-dir <DIR>', 'the data directory that picks the daemon (TINCAN_HOME, default ~/.tincan)')
+    .option('--config <FILE>', 'read settings from this file instead of config.toml in the data directory')
+    .option('--json', 'print JSON')
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', EXIT_HELP)
+    .showHelpAfterError('(tincan COMMAND --help says more)')
+    .exitOverride();
+
+  /** A command that talks to the daemon. */
+  function client<Options>(load: () => Promise<CommandModule<Options>>) {
+    return async (...given: unknown[]): Promise<void> => {
+      const command = given.at(-1) as Command;
+      const { dataDir: flag, json } = program.opts<{ dataDir?: string; json?: boolean }>();
+      const dataDir = clientDataDir(flag, process.env);
+      exit(
+        await report(
+          dataDir,
+          async (context) => {
+            const { run } = await load();
+            return run(context, command.args, command.opts() as Options);
+          },
+          json === true,
+        ),
+      );
+    };
+  }
+
+  /** A command that takes the settings of a program. */
+  function configured(
+    name: Program,
+    load: () => Promise<{
+      run: (
+        program: Program,
+        flags: Map<string, SettingValue>,
+        options: { json: boolean },
+      ) => Promise<number>;
+    }>,
+  ) {
+    return async (...given: unknown[]): Promise<void> => {
+      const command = given.at(-1) as Command;
+      const json = program.opts<{ json?: boolean }>().json === true;
+      try {
+        const { run } = await load();
+        exit(await run(name, givenFlags(command, name), { json }));
+      } catch (error) {
+        process.stderr.write(`tincan: ${describeError(error)}\n`);
+        exit(exitCodeOf(error));
+      }
+    };
+  }
+
+  const programCommand = () => import('./commands/run-program.ts');
+  addSettingOptions(
+    program.command('daemon').description('run your node, in the foreground').helpGroup('Programs:'),
+    'daemon',
+  ).action(configured('daemon', programCommand));
+  addSettingOptions(
+    program
+      .command('bootstrap')
+      .description('run a bootstrap node: phonebook, mailboxes, DHT server')
+      .helpGroup('Programs:'),
+    'bootstrap',
+  ).action(configured('bootstrap', programCommand));
+  program
+    .command('demo')
+    .description('start a bootstrap node, a daemon and an echo bot here, and chat')
+    .option('--tour', 'play a scripted tour instead')
+    .helpGroup('Programs:')
+    .action(async (options: { tour?: boolean }) => {
+      const { run } = await import('./commands/demo.ts');
+      exit(await run({ tour: options.tour === true }));
+    });
+  const config = program
+    .command('config')
+    .description('show the settings and where each comes from')
+    .helpGroup('Programs:');
+  const showConfig = () => import('./commands/config.ts');
+  addSettingOptions(
+    config.command('daemon', { isDefault: true }).description('of tincan daemon (the default)'),
+    'daemon',
+  ).action(configured('daemon', showConfig));
+  addSettingOptions(config.command('bootstrap').description('of tincan bootstrap'), 'bootstrap').action(
+    configured('bootstrap', showConfig),
+  );
+
+  program.commandsGroup('You:');
+  program
+    .command('status')
+    .description('how your daemon is doing')
+    .action(client(() => import('./commands/status.ts')));
+  program
+    .command('id')
+    .description('who you are')
+    .action(client(() => import('./commands/id.ts')));
+  const name = program.command('name').description('claim or release your name');
+  name
+    .command('claim')
+    .argument('<NAME>')
+    .description('claim a name at every phonebook in reach')
+    .action(client(() => import('./commands/name-claim.ts')));
+  name
+    .command('release')
+    .description('give your name back')
+    .action(client(() => import('./commands/name-release.ts')));
+  program
+    .command('invite')
+    .description('make an invite to hand to a friend')
+    .action(client(() => import('./commands/invite.ts')));
+
+  program.commandsGroup('People:');
+  program
+    .command('peers')
+    .description('who the phonebooks list')
+    .option('--online', 'only those who are online')
+    .action(client(() => import('./commands/peers.ts')));
+  program
+    .command('whois')
+    .argument('<NAME>', WHO)
+    .description('look somebody up')
+    .action(client(() => import('./commands/whois.ts')));
+  program
+    .command('add')
+    .argument('<NAME>', WHO)
+    .option('--as <PETNAME>', 'what to call them here')
+    .description('add a friend')
+    .action(client(() => import('./commands/add.ts')));
+  program
+    .command('remove')
+    .argument('<NAME>', WHO)
+    .description('remove a friend; the history stays')
+    .action(client(() => import('./commands/remove.ts')));
+  program
+    .command('contacts')
+    .description('your friends')
+    .action(client(() => import('./commands/contacts.ts')));
+  program
+    .command('connect')
+    .argument('<NAME>', WHO)
+    .addOption(timeoutOption('how long to try'))
+    .description('connect to somebody now')
+    .action(client(() => import('./commands/connect.ts')));
+  program
+    .command('disconnect')
+    .argument('<NAME>', WHO)
+    .description('close the connection to somebody')
+    .action(client(() => import('./commands/disconnect.ts')));
+
+  program.commandsGroup('Messages:');
+  program
+    .command('send')
+    .argument('<NAME>', WHO)
+    .argument('<TEXT...>', 'the message; - reads standard input')
+    .addOption(
+      new Option('--wait <STATE>', 'return when the message is')
+        .choices(['queued', 'stored', 'delivered'])
+        .default('queued'),
+    )
+    .addOption(timeoutOption('how long to wait for that'))
+    .description('send a message')
+    .action(client(() => import('./commands/send.ts')));
+  program
+    .command('inbox')
+    .option('--unread', 'only what you have not read, and mark it as read')
+    .option('--follow', 'go on with messages as they arrive')
+    .description('messages from others, in the order they arrived')
+    .action(client(() => import('./commands/inbox.ts')));
+  program
+    .command('history')
+    .argument('<NAME>', WHO)
+    .addOption(new Option('--limit <N>', 'how many messages').argParser(parseLimit).default(50))
+    .option('--before <CURSOR>', 'only messages before this cursor')
+    .description('a conversation')
+    .action(client(() => import('./commands/history.ts')));
+  program
+    .command('chat')
+    .argument('[NAME]', WHO)
+    .description('chat, line by line')
+    .action(client(() => import('./commands/chat.ts')));
+  program
+    .command('echo-bot', { hidden: true })
+    .description('answer every message with its own text')
+    .action(client(() => import('./commands/echo-bot.ts')));
+  return program;
+}
+
+/** Runs a client command and says what went wrong, if anything did. */
+async function report(
+  dataDir: string,
+  run: (context: CommandContext) => Promise<number>,
+  json: boolean,
+): Promise<number> {
+  let client: ControlClient | undefined;
+  try {
+    client = findDaemon(dataDir);
+    return await run({
+      dataDir,
+      json,
+      client,
+      print: (line) => void process.stdout.write(`${line}\n`),
+      note: (line) => void process.stderr.write(`${line}\n`),
+    });
+  } catch (error) {
+    const message =
+      error instanceof DaemonUnreachableError ? noDaemonMessage(dataDir, error) : describeError(error);
+    process.stderr.write(`tincan: ${message}\n`);
+    return exitCodeOf(error);
+  } finally {
+    client?.close();
+  }
+}
+
+function timeoutOption(help: string): Option {
+  return new Option('--timeout <TIME>', `${help}, as in 500ms, 10s, 2m`)
+    .argParser((text) => {
+      const ms = parseDuration(text);
+      if (ms === undefined) throw new InvalidArgumentError('Expected a time such as 500ms, 10s or 2m.');
+      return ms;
+    })
+    .default(10_000, '10s');
+}
+
+function parseLimit(text: string): number {
+  const limit = /^\d+$/.test(text) ? Number(text) : 0;
+  if (limit < 1 || limit > 1000) throw new InvalidArgumentError('Expected a number from 1 to 1000.');
+  return limit;
+}

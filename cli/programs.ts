@@ -1,0 +1,70 @@
+import type { Configuration, Resolved } from './configuration.ts';
+import { UsageError } from './exit-code.ts';
+import { exampleOf, propertyOf } from './settings.ts';
+import type { Program } from './settings.ts';
+import { readVersion } from './version.ts';
+
+/** What a program says when it is ready. */
+export interface Ready {
+  peerId: string;
+  multiaddrs: string[];
+  http: string;
+}
+
+export interface RunOptions {
+  signal: AbortSignal;
+  onReady: (ready: Ready) => void;
+}
+
+/**
+ * Loads a program and runs it until the signal fires. The only place where the command reaches into `node` and
+ * `bootstrap`, so that client commands never load libp2p.
+ *
+ * @throws {UsageError} when a multiaddr is none, before anything starts
+ */
+export async function runProgram(
+  program: Program,
+  configuration: Configuration,
+  options: RunOptions,
+): Promise<void> {
+  await checkMultiaddrs(configuration.settings);
+  const config: Record<string, unknown> = {};
+  for (const { setting, value } of configuration.settings) {
+    if (value !== null) config[propertyOf(setting)] = value;
+  }
+  if (program === 'daemon') {
+    const { runDaemon } = await import('../node/main.ts');
+    await runDaemon(config as unknown as Parameters<typeof runDaemon>[0], {
+      ...options,
+      version: readVersion(),
+    });
+  } else {
+    const { runBootstrap } = await import('../bootstrap/main.ts');
+    await runBootstrap(config as unknown as Parameters<typeof runBootstrap>[0], options);
+  }
+}
+
+async function checkMultiaddrs(settings: readonly Resolved[]): Promise<void> {
+  const { multiaddr } = await import('@multiformats/multiaddr');
+  for (const { setting, value, origin } of settings) {
+    const { shape } = setting;
+    if (shape !== 'multiaddr' && shape !== 'peer-multiaddr') continue;
+    for (const text of value as string[]) {
+      let names: string[];
+      try {
+        names = multiaddr(text)
+          .getComponents()
+          .map(({ name }) => name);
+      } catch (error) {
+        throw new UsageError(
+          `${origin}: ${JSON.stringify(text)} is no multiaddr (${(error as Error).message}); a good one looks like ${exampleOf(shape)}`,
+        );
+      }
+      if (shape === 'peer-multiaddr' && !names.includes('p2p')) {
+        throw new UsageError(
+          `${origin}: ${text} does not say who is there; a good one ends in the node's peer id, like ${exampleOf(shape)}`,
+        );
+      }
+    }
+  }
+}
