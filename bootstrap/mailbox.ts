@@ -1,0 +1,298 @@
+import { hash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { StoreClient } from '../protocols/group-commit/client.ts';
+import type { MailboxDecisions } from '../protocols/mailbox/handler.ts';
+import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
+import { BLOB_ID_BYTES, Status } from '../protocols/mailbox/protocol.ts';
+import type { Answer, Deposit } from '../protocols/mailbox/protocol.ts';
+import { depositRate } from './deposit-rate.ts';
+import { openCollection } from './mailbox-collection.ts';
+import type { OpenCollection } from './mailbox-collection.ts';
+import type { MailboxLimits } from './mailbox-limits.ts';
+import { DEPOSIT_FIELDS } from './mailbox-table.ts';
+import type { DepositBatch, MailboxOperations } from './mailbox-table.ts';
+
+/** What a depositor waits before it tries a mailbox whose disk failed again. */
+const UNAVAILABLE_RETRY_MS = 10_000;
+
+export interface MailboxInit {
+  store: Pick<StoreClient<MailboxOperations>, 'call'>;
+  limits: MailboxLimits;
+  /** The clock, milliseconds since 1970. */
+  nowMs: () => number;
+  /** Told when the store fails; the peers are told `unavailable`. */
+  onStoreError: (error: Error) => void;
+}
+
+/** Since the start, except `collecting`. */
+export interface MailboxCounts {
+  /** Deposits by what became of them. */
+  deposits: Record<Lowercase<Exclude<keyof typeof Status, 'UNSPECIFIED'>>, number>;
+  /** Blobs sent to their recipients, and those of them that the recipients have committed. */
+  sent: number;
+  acknowledged: number;
+  /** Blobs that nobody came for in time. */
+  expired: number;
+  /** Open collect streams. */
+  collecting: number;
+}
+
+export interface Mailbox extends MailboxDecisions {
+  counts(): MailboxCounts;
+  /** Begins to sweep what is expired. */
+  start(): void;
+  stop(): Promise<void>;
+}
+
+/**
+ * The decisions of a mailbox: who may leave what for whom, and who gets it.
+ *
+ * @example
+ * ```ts
+ * const mail = mailbox({ store, limits: mailboxLimits(config), nowMs: Date.now, onStoreError })
+ * await libp2p.handle(MAILBOX_PROTOCOL, mailboxHandler(mail, { signal }), MAILBOX_STREAMS)
+ * mail.start()
+ * ```
+ */
+export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Mailbox {
+  const rate = depositRate(limits.depositsPerMinute);
+  /** By the recipient's key. */
+  const collections = new Map<string, OpenCollection>();
+  const byStatus = new Map<Status, number>();
+  const totals = { sent: 0, acknowledged: 0, expired: 0 };
+  let underCommitBytes = 0;
+  let roomWaiters: Array<() => void> = [];
+  let stopping = new AbortController();
+  let sweeping: Promise<void> | undefined;
+
+  const refuse = (status: Status, detail: string, retryAfterMs = 0): Answer => ({
+    status,
+    keptUntilMs: 0,
+    retryAfterMs,
+    detail,
+  });
+  const malformedRecipient = refuse(Status.MALFORMED, 'recipient: not a peer id');
+  const malformedId = refuse(Status.MALFORMED, `blob_id: not ${BLOB_ID_BYTES} bytes`);
+  const emptyBlob = refuse(Status.MALFORMED, 'blob: empty');
+  const hashMismatch = refuse(Status.HASH_MISMATCH, 'blob_id: not the SHA-256 of the blob');
+  const full = refuse(
+    Status.FULL,
+    `recipient: its mailbox is full (${limits.blobs} blobs, ${limits.bytes} bytes)`,
+  );
+  const senderFull = refuse(
+    Status.SENDER_FULL,
+    `recipient: its mailbox holds ${limits.blobsPerSender} blobs of this depositor, more are not accepted`,
+  );
+  const unavailable = refuse(
+    Status.UNAVAILABLE,
+    'the mailbox can not use its disk at the moment',
+    UNAVAILABLE_RETRY_MS,
+  );
+
+  /** The reason not to pass a deposit on to the store. */
+  const refusal = ({ recipient, blobId, expiresMs, blob }: Deposit, now: number): Answer | undefined => {
+    if (!isPeerIdBytes(recipient)) return malformedRecipient;
+    if (blobId.byteLength !== BLOB_ID_BYTES) return malformedId;
+    if (blob.byteLength === 0) return emptyBlob;
+    if (blob.byteLength > limits.blobBytes) {
+      return refuse(
+        Status.TOO_LARGE,
+        `blob: ${blob.byteLength} bytes are over the limit of ${limits.blobBytes}`,
+      );
+    }
+    if (expiresMs <= now)
+      return refuse(Status.EXPIRED, `expires_ms: ${expiresMs} is past, it is ${now} here`);
+    if (!hash('sha256', blob, 'buffer').equals(blobId)) return hashMismatch;
+    return undefined;
+  };
+
+  /** Waits while too much is under commit, which pauses the streams that bring more. */
+  const roomFor = async (bytes: number): Promise<void> => {
+    for (;;) {
+      if (underCommitBytes === 0 || underCommitBytes + bytes <= limits.underCommitBytes) break;
+      await new Promise<void>((resolve) => {
+        roomWaiters.push(resolve);
+      });
+    }
+    underCommitBytes += bytes;
+  };
+
+  const releaseRoom = (bytes: number): void => {
+    underCommitBytes -= bytes;
+    const waiters = roomWaiters;
+    roomWaiters = [];
+    for (const wake of waiters) wake();
+  };
+
+  /** Puts the deposits of a batch that passed into the store and fills in their answers. */
+  const storeAll = async (
+    depositor: Uint8Array,
+    passed: readonly { index: number; deposit: Deposit }[],
+    answers: Answer[],
+    now: number,
+  ): Promise<void> => {
+    const { batch, keys } = pack(depositor, passed, now, now + limits.keptMs);
+    const { byteLength } = batch.bytes;
+    await roomFor(byteLength);
+    try {
+      const { statuses, keptUntilMs } = await store.call('mailbox.deposit', batch);
+      const stored = new Set<string>();
+      let last: Answer | undefined;
+      for (const [i, { index }] of passed.entries()) {
+        const status = statuses[i]! as Status;
+        if (status === Status.STORED) stored.add(keys[batch.fields[i * DEPOSIT_FIELDS]!]!);
+        if (status === Status.FULL) last = full;
+        else if (status === Status.SENDER_FULL) last = senderFull;
+        else if (last?.status !== status || last.keptUntilMs !== keptUntilMs[i]) {
+          last = { status, keptUntilMs: keptUntilMs[i]!, retryAfterMs: 0, detail: '' };
+        }
+        answers[index] = last;
+      }
+      for (const key of stored) collections.get(key)?.deposited();
+    } catch (error) {
+      onStoreError(error as Error);
+      for (const { index } of passed) answers[index] = unavailable;
+    } finally {
+      releaseRoom(byteLength);
+    }
+  };
+
+  const sweep = async (signal: AbortSignal): Promise<void> => {
+    for (;;) {
+      try {
+        let after = 0;
+        do {
+          signal.throwIfAborted();
+          const { next, expired } = await store.call('mailbox.expire', { after, nowMs: nowMs() });
+          totals.expired += expired;
+          after = next;
+        } while (after > 0);
+        await delay(limits.sweepEveryMs, undefined, { signal, ref: false });
+      } catch (error) {
+        if (signal.aborted) return;
+        onStoreError(error as Error);
+        await delay(limits.sweepEveryMs, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    }
+  };
+
+  return {
+    async deposit(peerId, deposits) {
+      const now = nowMs();
+      const depositor = peerIdToBytes(peerId).slice();
+      const { granted, retryAfterMs } = rate.take(keyOf(depositor), deposits.length, now);
+      const answers: Answer[] = [];
+      const passed: Array<{ index: number; deposit: Deposit }> = [];
+      for (const [index, deposit] of deposits.entries()) {
+        if (index === granted) break;
+        const answer = refusal(deposit, now);
+        if (answer === undefined) passed.push({ index, deposit });
+        else answers[index] = answer;
+      }
+      if (granted < deposits.length) {
+        const limited = refuse(
+          Status.RATE_LIMITED,
+          `more than ${limits.depositsPerMinute} deposits a minute`,
+          retryAfterMs,
+        );
+        for (let index = granted; index < deposits.length; index++) answers[index] = limited;
+      }
+      if (passed.length > 0) await storeAll(depositor, passed, answers, now);
+      for (const { status } of answers) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+      return answers;
+    },
+
+    collect(peerId) {
+      const recipient = peerIdToBytes(peerId).slice();
+      const key = keyOf(recipient);
+      collections.get(key)?.replace();
+      const collection = openCollection({
+        store,
+        recipient,
+        limits,
+        nowMs,
+        onSent: (count) => (totals.sent += count),
+        onAcknowledged: (count) => (totals.acknowledged += count),
+        onStoreError,
+        onEnd: () => {
+          if (collections.get(key) === collection) collections.delete(key);
+        },
+      });
+      collections.set(key, collection);
+      return collection;
+    },
+
+    counts: () => {
+      const of = (status: Status): number => byStatus.get(status) ?? 0;
+      return {
+        deposits: {
+          stored: of(Status.STORED),
+          already_there: of(Status.ALREADY_THERE),
+          full: of(Status.FULL),
+          sender_full: of(Status.SENDER_FULL),
+          too_large: of(Status.TOO_LARGE),
+          rate_limited: of(Status.RATE_LIMITED),
+          malformed: of(Status.MALFORMED),
+          hash_mismatch: of(Status.HASH_MISMATCH),
+          expired: of(Status.EXPIRED),
+          unavailable: of(Status.UNAVAILABLE),
+        },
+        ...totals,
+        collecting: collections.size,
+      };
+    },
+
+    start() {
+      stopping = new AbortController();
+      sweeping = sweep(stopping.signal);
+    },
+
+    async stop() {
+      stopping.abort();
+      for (const collection of collections.values()) collection.end();
+      await sweeping;
+    },
+  };
+}
+
+/** Peer id bytes as a key of a map. */
+function keyOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+/** Packs deposits for the store's worker; `keys` stand beside `batch.recipients`. */
+function pack(
+  depositor: Uint8Array,
+  passed: readonly { deposit: Deposit }[],
+  nowMs: number,
+  latestExpiryMs: number,
+): { batch: DepositBatch; keys: string[] } {
+  const recipients: Uint8Array[] = [];
+  const keys: string[] = [];
+  const indexes = new Map<string, number>();
+  const fields = new Float64Array(passed.length * DEPOSIT_FIELDS);
+  let total = 0;
+  for (const [i, { deposit }] of passed.entries()) {
+    const key = keyOf(deposit.recipient);
+    let recipient = indexes.get(key);
+    if (recipient === undefined) {
+      recipient = recipients.length;
+      indexes.set(key, recipient);
+      keys.push(key);
+      // A copy: a view would take the whole network chunk along to the worker.
+      recipients.push(deposit.recipient.slice());
+    }
+    total += BLOB_ID_BYTES + deposit.blob.byteLength;
+    fields[i * DEPOSIT_FIELDS] = recipient;
+    fields[i * DEPOSIT_FIELDS + 1] = Math.min(deposit.expiresMs, latestExpiryMs);
+    fields[i * DEPOSIT_FIELDS + 2] = total;
+  }
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const { deposit } of passed) {
+    bytes.set(deposit.blobId, at);
+    bytes.set(deposit.blob, at + BLOB_ID_BYTES);
+    at += BLOB_ID_BYTES + deposit.blob.byteLength;
+  }
+  return { batch: { nowMs, depositor, recipients, fields, bytes }, keys };
+}
