@@ -3,7 +3,7 @@ import { Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
 import { decodeMessage, messageHash, UnacceptableMessageError } from '../../protocols/chat/message.ts';
 import type { ChatMessage } from '../../protocols/chat/message.ts';
 import { CHAT_LIMITS, encodeAck, encodeRefusal } from '../../protocols/chat/protocol.ts';
-import { addRange, hasCounter } from '../../protocols/chat/ranges.ts';
+import { addRange, hasCounter, missingBefore } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
 import { clamp, later } from './clock.ts';
 import { INCOMING } from './schema.ts';
@@ -28,6 +28,8 @@ export interface ReceivedBatch {
   /** Row of each message that is new, and its index in the batch. */
   rows: Float64Array;
   indexes: Uint32Array;
+  /** Three numbers of each: where it is ordered by (milliseconds, count), and how many before it are missing. */
+  places: Float64Array;
   /** Frames to answer with: an Ack per chain touched, refusals. */
   answers: Uint8Array[];
   /** Reasons that something was not taken, for the log. */
@@ -100,6 +102,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
       const peer = chains.peerKey(peerId);
       const rows: number[] = [];
       const indexes: number[] = [];
+      const places: number[] = [];
       const answers: Uint8Array[] = [];
       const refused: string[] = [];
       const touched = new Set<Chain>();
@@ -156,6 +159,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
         }
         rows.push(Number(lastInsertRowid));
         indexes.push(index);
+        places.push(ordered.ms, ordered.count, missingBefore(chain.delivered, message.counter));
       }
       if (rows.length > 0) addUnread.run(rows.length, peer);
       for (const chain of touched) {
@@ -164,7 +168,13 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
         answers.push(encodeAck(chain.chain, chain.delivered));
       }
       chains.flush();
-      return { rows: Float64Array.from(rows), indexes: Uint32Array.from(indexes), answers, refused };
+      return {
+        rows: Float64Array.from(rows),
+        indexes: Uint32Array.from(indexes),
+        places: Float64Array.from(places),
+        answers,
+        refused,
+      };
     },
 
     /** Acknowledgements for everything held of an author: what the answer to its hello carries. */

@@ -17,6 +17,8 @@ export interface SentBatch {
   chains: Float64Array;
   /** 16 bytes each. */
   ids: Uint8Array;
+  /** Two numbers of each: the clock's milliseconds and count. */
+  clocks: Float64Array;
   /** The frames ready for the wire, one after the other; `ends[i]` is where the i-th ends. */
   frames: Uint8Array;
   ends: Uint32Array;
@@ -127,6 +129,7 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       const rows = new Float64Array(items.length);
       const counters = new Float64Array(items.length);
       const chainIds = new Float64Array(items.length);
+      const clocks = new Float64Array(items.length * 2);
       const ids = new Uint8Array(items.length * ID_BYTES);
       const ends = new Uint32Array(items.length);
       const frames: Uint8Array[] = [];
@@ -161,13 +164,15 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
         rows[index] = Number(lastInsertRowid);
         counters[index] = counter;
         chainIds[index] = chain.id;
+        clocks[index * 2] = clock.ms;
+        clocks[index * 2 + 1] = clock.count;
         ids.set(id, index * ID_BYTES);
         const frame = encodeFrames([encodeMessageFrame(body)]);
         frames.push(frame);
         ends[index] = (index === 0 ? 0 : ends[index - 1]!) + frame.byteLength;
       }
       chains.flush();
-      return { rows, counters, chains: chainIds, ids, frames: Buffer.concat(frames), ends };
+      return { rows, counters, chains: chainIds, ids, clocks, frames: Buffer.concat(frames), ends };
     },
 
     /** What is not delivered yet to one peer. */

@@ -47,6 +47,11 @@ export function peopleTable(database: DatabaseSync, chains: Chains) {
   const updatePapers = database.prepare(
     'UPDATE peers SET card = coalesce(?, card), certificate = coalesce(?, certificate) WHERE id = ?',
   );
+  const updateAddresses = database.prepare('UPDATE peers SET addresses = ? WHERE id = ?');
+  const selectAddresses = database.prepare(
+    `SELECT p.peer_id AS peer, p.addresses FROM peers p LEFT JOIN contacts c ON c.peer = p.id
+     WHERE p.addresses IS NOT NULL ORDER BY c.peer IS NULL, p.id DESC LIMIT ?`,
+  );
   const selectMeta = database.prepare('SELECT value FROM meta WHERE key = ?');
   const upsertMeta = database.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
   const deleteMeta = database.prepare('DELETE FROM meta WHERE key = ?');
@@ -91,6 +96,20 @@ export function peopleTable(database: DatabaseSync, chains: Chains) {
     'papers.put': ({ peer, card, certificate }: PeerPapers & { peer: string }): void => {
       updatePapers.run(card, certificate, chains.peerKey(peer));
     },
+
+    /** Where a peer was reached before: multiaddrs in text form. */
+    'addresses.put': ({ peer, addresses }: { peer: string; addresses: string[] }): void => {
+      updateAddresses.run(JSON.stringify(addresses), chains.peerKey(peer));
+    },
+
+    /** Everybody an address is known of, contacts first. */
+    'addresses.list': ({ limit }: { limit: number }): { peer: string; addresses: string[] }[] =>
+      (selectAddresses.all(limit) as unknown as { peer: string; addresses: string }[]).map(
+        ({ peer, addresses }) => ({
+          peer,
+          addresses: JSON.parse(addresses) as string[],
+        }),
+      ),
 
     'meta.get': ({ key }: { key: string }): Uint8Array | undefined =>
       (selectMeta.get(key) as { value: Uint8Array } | undefined)?.value,

@@ -20,6 +20,7 @@ const SCHEMA = `
     peer_id TEXT NOT NULL UNIQUE,
     card BLOB,
     certificate BLOB,
+    addresses TEXT,
     unread INTEGER NOT NULL DEFAULT 0,
     read_row INTEGER NOT NULL DEFAULT 0
   ) STRICT;

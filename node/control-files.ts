@@ -1,0 +1,58 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The longest path a Unix socket can have: 108 bytes on Linux, 104 on macOS, with the final NUL. */
+const MAX_SOCKET_PATH_BYTES = 103;
+
+const TOKEN_BYTES = 32;
+
+/** Where clients find the daemon of a data directory. */
+export interface ControlFiles {
+  socketPath: string;
+  token: string;
+  /** Tells clients that the daemon is ready, and how to reach it. */
+  announce(http: string): Promise<void>;
+  /** Takes the announcement back. */
+  withdraw(): Promise<void>;
+}
+
+async function socketPathFor(dataDir: string): Promise<string> {
+  const id = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  if (process.platform === 'win32') return `\\\\.\\pipe\\tincan-${id}`;
+  const near = join(dataDir, 'control.sock');
+  if (Buffer.byteLength(near) <= MAX_SOCKET_PATH_BYTES) return near;
+  // The data directory's path is too long for a socket; daemon.json says where this one is.
+  const folder = join(tmpdir(), `tincan-${process.getuid?.() ?? 0}-${id}`);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return join(folder, 'control.sock');
+}
+
+async function loadOrCreateToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const token = randomBytes(TOKEN_BYTES).toString('base64url');
+    await writeFile(file, `${token}\n`, { mode: 0o600 });
+    return token;
+  }
+}
+
+/** The daemon's socket path, its HTTP token (kept in `control.token`), and its announcement in `daemon.json`. */
+export async function controlFiles(dataDir: string): Promise<ControlFiles> {
+  const tokenFile = join(dataDir, 'control.token');
+  const announcement = join(dataDir, 'daemon.json');
+  const socketPath = await socketPathFor(dataDir);
+  return {
+    socketPath,
+    token: await loadOrCreateToken(tokenFile),
+    async announce(http) {
+      const text = JSON.stringify({ pid: process.pid, socket: socketPath, http, tokenFile });
+      await writeFile(`${announcement}.new`, `${text}\n`, { mode: 0o600 });
+      await rename(`${announcement}.new`, announcement);
+    },
+    withdraw: () => rm(announcement, { force: true }),
+  };
+}

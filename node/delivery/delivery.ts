@@ -1,0 +1,258 @@
+import type { Logger } from '@libp2p/interface';
+import { InvalidMessageError } from '@libp2p/interface';
+import type { ChatDecisions } from '../../protocols/chat/decisions.ts';
+import { ID_BYTES } from '../../protocols/chat/message.ts';
+import { encodeReceipt } from '../../protocols/chat/protocol.ts';
+import { sortFrames } from '../../protocols/chat/decisions.ts';
+import { formatMessageId } from '../store/message-id.ts';
+import type { NodeStore } from '../store/operations.ts';
+import type { ChangedBatch, SentBatch } from '../store/outgoing.ts';
+import { peerDelivery } from './peer-delivery.ts';
+import type { PeerDelivery, Ways } from './peer-delivery.ts';
+
+export type OutgoingState = 'queued' | 'stored' | 'delivered' | 'read' | 'failed';
+
+/** Own messages that reached a state together. `idAt` makes the text form of an id only for who asks. */
+export interface StateChange {
+  peer: string;
+  state: OutgoingState;
+  failure: string | null;
+  rows: Float64Array;
+  idAt(index: number): string;
+}
+
+/** A message as `send` takes it; `peer` is a peer id. */
+export interface Outgoing {
+  peer: string;
+  text: string;
+}
+
+/** Told of each state that messages of one `send` reach, by their index in it. */
+export type Tracker = (changes: { index: number; state: OutgoingState; failure: string | null }[]) => void;
+
+export interface Committed {
+  rows: Float64Array;
+  idAt(index: number): string;
+  /** Ends the tracking, when nobody listens any more. */
+  untrack(): void;
+}
+
+export interface Delivery {
+  /** Commits messages to the outbox and sets them on their way. Resolves once they are on disk: the state `queued`. */
+  send(items: Outgoing[], tracker?: Tracker): Promise<Committed>;
+  /** What comes in on streams. */
+  readonly decisions: ChatDecisions;
+  /** Frames out of a peer's mailbox envelope, or an error if they can't be stored now. */
+  receiveBundle(peer: string, frames: Uint8Array[]): Promise<void>;
+  /** Tells a peer what has been read, if it is there to be told. */
+  sendReceipts(peer: string, receipts: { chain: Uint8Array; readUpTo: number }[]): void;
+  /** A peer was seen: try now what waits for it. */
+  present(peer: string): Promise<void>;
+  /** Opens a chat stream to a peer even if nothing waits. */
+  greet(peer: string): void;
+  /** The network is back: try everything that waits. */
+  networkChanged(): void;
+  /** Takes up what was waiting when the daemon stopped. */
+  start(): Promise<void>;
+  troubleWith(peer: string): PeerDelivery['trouble'] | undefined;
+}
+
+/** A message of a peer that was just committed. */
+export interface Arrival {
+  row: number;
+  /** The encoded Message. */
+  message: Uint8Array;
+  receivedAtMs: number;
+  clockMs: number;
+  clockCount: number;
+  /** How many messages of its author before it have not arrived. */
+  missing: number;
+}
+
+export interface DeliveryInit {
+  store: NodeStore;
+  ways: Ways;
+  log: Logger;
+  now: () => number;
+  random: () => number;
+  signal: AbortSignal;
+  hello: ChatDecisions['hello'];
+  greeted: ChatDecisions['greeted'];
+  onChange(change: StateChange): void;
+  onReceived(peer: string, arrivals: Arrival[]): void;
+  onSent(batch: SentBatch, items: Outgoing[], sentAtMs: number): void;
+}
+
+/** What of a batch belongs to one chain: it goes out as one piece. */
+function* runsOf(batch: SentBatch): Generator<{ first: number; last: number; from: number; to: number }> {
+  for (let from = 0; from < batch.rows.length;) {
+    let to = from + 1;
+    while (to < batch.rows.length && batch.chains[to] === batch.chains[from]) to++;
+    yield { first: batch.counters[from]!, last: batch.counters[to - 1]!, from, to };
+    from = to;
+  }
+}
+
+export function delivery(init: DeliveryInit): Delivery {
+  const { store, ways, log, now, random, signal } = init;
+  const peers = new Map<string, PeerDelivery>();
+  const trackers = new Map<number, { index: number; tracker: Tracker }>();
+
+  const changed = (batch: ChangedBatch | undefined, state: OutgoingState, failure: string | null): void => {
+    if (batch === undefined || batch.rows.length === 0) return;
+    const { peer, rows, ids } = batch;
+    const told = new Map<Tracker, { index: number; state: OutgoingState; failure: string | null }[]>();
+    if (trackers.size > 0) {
+      for (const row of rows) {
+        const tracked = trackers.get(row);
+        if (tracked === undefined) continue;
+        if (state !== 'stored') trackers.delete(row);
+        const changes = told.get(tracked.tracker);
+        const change = { index: tracked.index, state, failure };
+        if (changes === undefined) told.set(tracked.tracker, [change]);
+        else changes.push(change);
+      }
+    }
+    init.onChange({ peer, state, failure, rows, idAt: (index) => formatMessageId(ids, index * ID_BYTES) });
+    for (const [tracker, changes] of told) tracker(changes);
+  };
+
+  const peerOf = (peer: string): PeerDelivery => {
+    let known = peers.get(peer);
+    if (known === undefined) {
+      known = peerDelivery({
+        peer,
+        store,
+        ways,
+        log,
+        now,
+        random,
+        signal,
+        onStored: (batch) => changed(batch, 'stored', null),
+      });
+      peers.set(peer, known);
+    }
+    return known;
+  };
+
+  const receive = async (
+    peer: string,
+    messages: Uint8Array[],
+    viaMailbox: boolean,
+  ): Promise<Uint8Array[]> => {
+    const ends = new Uint32Array(messages.length);
+    let bytes = 0;
+    for (const [index, message] of messages.entries()) {
+      bytes += message.byteLength;
+      ends[index] = bytes;
+    }
+    const nowMs = now();
+    const batch = await store.call('messages.receive', {
+      peer,
+      messages: Buffer.concat(messages),
+      ends,
+      viaMailbox,
+      nowMs,
+    });
+    for (const why of batch.refused) log('refused a message of %s: %s', peer, why);
+    if (batch.rows.length > 0) {
+      init.onReceived(
+        peer,
+        Array.from(batch.rows, (row, at) => ({
+          row,
+          message: messages[batch.indexes[at]!]!,
+          receivedAtMs: nowMs,
+          clockMs: batch.places[at * 3]!,
+          clockCount: batch.places[at * 3 + 1]!,
+          missing: batch.places[at * 3 + 2]!,
+        })),
+      );
+    }
+    return batch.answers;
+  };
+
+  const decisions: ChatDecisions = {
+    hello: init.hello,
+    greeted(peer, hello) {
+      init.greeted(peer, hello);
+      peers.get(peer)?.present();
+    },
+    held: async (peer) => (await store.call('messages.acks', { peer, owedOnly: false })).answers,
+    receive: (peer, messages) => receive(peer, messages, false),
+    async acked(peer, chain, ranges) {
+      const batch = await store.call('messages.acked', { peer, chain, ranges });
+      if (batch === undefined) throw new InvalidMessageError('an ack for messages that were never sent');
+      changed(batch, 'delivered', null);
+      peers.get(peer)?.live?.acknowledged(batch.rows.length);
+    },
+    async refused(peer, chain, counter, reason) {
+      const batch = await store.call('messages.refused', { peer, chain, counter, reason });
+      changed(batch, 'failed', reason);
+      peers.get(peer)?.live?.acknowledged(batch?.rows.length ?? 0);
+    },
+    async receipt(peer, chain, readUpTo) {
+      changed(await store.call('messages.receipt', { peer, chain, readUpTo }), 'read', null);
+    },
+  };
+
+  return {
+    async send(items, tracker) {
+      const nowMs = now();
+      const batch = await store.call('messages.send', { items, nowMs });
+      if (tracker !== undefined) {
+        for (const [index, row] of batch.rows.entries()) trackers.set(row, { index, tracker });
+      }
+      init.onSent(batch, items, nowMs);
+      for (const { first, last, from, to } of runsOf(batch)) {
+        const peer = peerOf(items[from]!.peer);
+        const encoded = batch.frames.subarray(from === 0 ? 0 : batch.ends[from - 1], batch.ends[to - 1]);
+        if (peer.live === undefined) peer.wake();
+        else peer.live.offer(batch.chains[from]!, first, last, encoded);
+      }
+      return {
+        rows: batch.rows,
+        idAt: (index) => formatMessageId(batch.ids, index * ID_BYTES),
+        untrack() {
+          for (const row of batch.rows) trackers.delete(row);
+        },
+      };
+    },
+
+    decisions,
+
+    async receiveBundle(peer, frames) {
+      const { messages, tell } = sortFrames(frames);
+      await tell(decisions, peer);
+      if (messages.length === 0) return;
+      const answers = await receive(peer, messages, true);
+      // Refusals have no other way back; acknowledgements are owed on disk.
+      if (answers.length > 0) peerOf(peer).wake();
+    },
+
+    sendReceipts(peer, receipts) {
+      const frames = receipts.map(({ chain, readUpTo }) => encodeReceipt(chain, readUpTo));
+      if (frames.length > 0) peers.get(peer)?.live?.write(frames);
+    },
+
+    async present(peer) {
+      const known = peers.get(peer);
+      known?.present();
+      if (known?.live !== undefined) return;
+      const waiting = (await store.call('messages.pending', { peer })).length > 0;
+      const owed = (await store.call('messages.acks', { peer, owedOnly: true })).answers.length > 0;
+      if (waiting || owed) peerOf(peer).wake();
+    },
+
+    greet: (peer) => peerOf(peer).wake(),
+
+    networkChanged() {
+      for (const peer of peers.values()) peer.present();
+    },
+
+    async start() {
+      for (const peer of await store.call('messages.waiting-peers', undefined)) peerOf(peer).wake();
+    },
+
+    troubleWith: (peer) => peers.get(peer)?.trouble,
+  };
+}

@@ -1,0 +1,306 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Ed25519PrivateKey, PeerId, Stream } from '@libp2p/interface';
+import { CHAT_LIMITS, CHAT_PROTOCOL } from '../protocols/chat/protocol.ts';
+import { serveChat } from '../protocols/chat/handler.ts';
+import { StoreClient } from '../protocols/group-commit/client.ts';
+import { programVersion } from '../protocols/control/version.ts';
+import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
+import { controlServer } from './api/server.ts';
+import { bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
+import type { BootstrapLink } from './bootstrap-link.ts';
+import type { DaemonConfig, Ready } from './config.ts';
+import { controlFiles } from './control-files.ts';
+import { delivery as createDelivery } from './delivery/delivery.ts';
+import type { Delivery } from './delivery/delivery.ts';
+import { dhtRecords } from './dht-records.ts';
+import { directory as createDirectory } from './directory.ts';
+import { eventLog } from './event-log.ts';
+import { createHost, signedPeerRecord } from './host.ts';
+import { keepInTouch } from './keep-in-touch.ts';
+import { daemonLog, partLog } from './logs.ts';
+import { mailboxes as createMailboxes } from './mailboxes.ts';
+import { arrivedView, messageView, sentView } from './message-view.ts';
+import type { NamesForViews } from './message-view.ts';
+import type { Daemon } from './operations/daemon.ts';
+import { identityOperations } from './operations/identity.ts';
+import { messageOperations } from './operations/messages.ts';
+import { peopleOperations } from './operations/people.ts';
+import { sendBatch } from './operations/send-batch.ts';
+import { ownCard } from './own-card.ts';
+import { ownName as createOwnName } from './own-name.ts';
+import { reach as createReach } from './reach.ts';
+import type { NodeOperations } from './store/operations.ts';
+import { warningList } from './warnings.ts';
+
+export interface RunOptions {
+  /** Stops the daemon. */
+  signal: AbortSignal;
+  /** Called once, when everything answers. */
+  onReady: (ready: Ready) => void;
+}
+
+/**
+ * Runs a daemon until the signal fires: identity and store in the data directory, a libp2p node, links to the bootstrap
+ * nodes, delivery, and the API for clients.
+ *
+ * @throws StoreError `held` when another process has the data directory
+ * @throws ListenError, ControlError, SyntaxError for what is wrong with the configuration or the machine
+ */
+export async function runDaemon(config: DaemonConfig, { signal, onReady }: RunOptions): Promise<void> {
+  const nowMs = Date.now;
+  const version = programVersion();
+  const random = Math.random;
+  const log = daemonLog(config.logLevel);
+  config.bootstrap.forEach(bootstrapPeerId);
+
+  await using stack = new AsyncDisposableStack();
+  const stopping = new AbortController();
+  const running = AbortSignal.any([signal, stopping.signal]);
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const store = await StoreClient.open<NodeOperations>(import.meta, './store/worker', {
+    file: join(config.dataDir, 'daemon.db'),
+  });
+  stack.use(store);
+  const privateKey = (await loadOrCreateIdentity(join(config.dataDir, 'identity.key'))) as Ed25519PrivateKey;
+  const host = await createHost({ config, privateKey, nowMs });
+  stack.defer(() => host.stop());
+  stack.defer(() => stopping.abort());
+  const self = host.peerId.toString();
+
+  const links: BootstrapLink[] = [];
+  const connectedLinks = (): BootstrapLink[] => links.filter(({ status }) => status.state === 'connected');
+  const names: NamesForViews = {
+    self,
+    ownName: () => ownName.name,
+    nameOf: (peer) => directory.nameOf(peer),
+  };
+  const events = eventLog({
+    nowRow: await store.call('history.newest-row', undefined),
+    messagesAfter: async (row, limit) =>
+      (await store.call('history.after', { row, limit })).map((message) => ({
+        row: message.row,
+        message: messageView(message, names),
+      })),
+  });
+  const warnings = warningList((message) => {
+    log.warn(message);
+    events.append({ type: 'warning', message });
+  });
+
+  const card = ownCard({
+    privateKey,
+    store,
+    nowMs,
+    name: () => ownName.name,
+    mailboxes: () =>
+      links.map(({ peerId, address }) => ({
+        peerId: peerId.toString(),
+        multiaddrs: [address.toString().replace(/\/p2p\/[^/]+$/, '')],
+      })),
+  });
+  const ownName = await createOwnName({
+    store,
+    privateKey,
+    nowMs,
+    links: () => links,
+    presence: async () => ({
+      peerRecord: await signedPeerRecord(host, privateKey),
+      contactCard: await card.current(),
+      listed: !config.unlisted,
+    }),
+    onCertificate: () => dht.changed(),
+    configured: config.name,
+    phonebooks: config.bootstrap.map((address) => bootstrapPeerId(address).toString()),
+  });
+  const dht = dhtRecords({
+    host,
+    nowMs,
+    log: partLog(log, 'dht'),
+    signal: running,
+    own: async () => ({ card: await card.current(), certificates: ownName.certificates }),
+  });
+  const directory = await createDirectory({
+    store,
+    links: () => links,
+    dht,
+    nowMs,
+    onAddresses: (peer, addresses) => reach.addAddresses(peer, addresses),
+    onWarning: warnings.add,
+  });
+  const reach = createReach({
+    host,
+    askPhonebooks: directory.askPhonebooks,
+    decisions: () => delivery.decisions,
+    log: partLog(log, 'reach'),
+  });
+  const mailboxes = createMailboxes({
+    host,
+    privateKey,
+    allowUnsealed: config.allowUnsealed,
+    nowMs,
+    log: partLog(log, 'mailbox'),
+    signal: running,
+    mailboxesOf: directory.mailboxesOf,
+  });
+  const delivery: Delivery = createDelivery({
+    store,
+    ways: { openChat: reach.openChat, deposit: mailboxes.deposit },
+    log: partLog(log, 'delivery'),
+    now: nowMs,
+    random,
+    signal: running,
+    hello: () => ({ features: [], contactCard: card.latest, nameCertificate: ownName.certificate }),
+    greeted(peer, { contactCard, nameCertificate }): void {
+      directory.learn(peer, { card: contactCard, certificate: nameCertificate }).catch((error: unknown) => {
+        log.debug({ peer, reason: (error as Error).message }, 'papers of a peer were not kept');
+      });
+    },
+    onChange({ peer, state, failure, rows, idAt }) {
+      events.append({
+        type: 'state',
+        peerId: peer,
+        state,
+        ids: Array.from(rows, (_, index) => idAt(index)),
+        failure,
+      });
+    },
+    onReceived(peer, arrivals) {
+      for (const arrival of arrivals) {
+        events.append({
+          type: 'message',
+          row: arrival.row,
+          bytes: arrival.message.byteLength,
+          view: () => arrivedView(peer, arrival, names),
+        });
+      }
+    },
+    onSent(batch, items, sentAtMs) {
+      for (const [index, row] of batch.rows.entries()) {
+        const item = items[index]!;
+        events.append({
+          type: 'message',
+          row,
+          bytes: item.text.length,
+          view: () => sentView(batch, index, { ...item, sentAtMs }, names),
+        });
+      }
+    },
+  });
+
+  const announceName = async (link: BootstrapLink): Promise<void> => {
+    const before = ownName.name;
+    await ownName.claimAt(link);
+    if (ownName.name !== before) link.refresh();
+  };
+  for (const address of config.bootstrap) {
+    links.push(
+      bootstrapLink({
+        address,
+        host,
+        privateKey,
+        unlisted: config.unlisted,
+        log: partLog(log, 'bootstrap'),
+        nowMs,
+        random,
+        signal: running,
+        contactCard: card.current,
+        claimName: announceName,
+        async onBlobs(blobs) {
+          for (const blob of blobs) {
+            const opened = await mailboxes.open(blob);
+            if (opened !== undefined) await delivery.receiveBundle(opened.sender, opened.frames);
+          }
+        },
+        onConnected() {
+          dht.changed();
+          delivery.networkChanged();
+        },
+      }),
+    );
+  }
+  await card.current();
+
+  const serving = new Set<Promise<void>>();
+  await host.handle(
+    CHAT_PROTOCOL,
+    (stream: Stream, connection) => {
+      const peer = connection.remotePeer.toString();
+      const served = serveChat(stream, peer, delivery.decisions, { signal: running })
+        .catch((error: unknown) =>
+          log.debug({ peer, reason: (error as Error).message }, 'a chat stream ended'),
+        )
+        .finally(() => serving.delete(served));
+      serving.add(served);
+    },
+    { maxInboundStreams: CHAT_LIMITS.maxInboundStreams, runOnLimitedConnection: true },
+  );
+  stack.defer(async () => {
+    stopping.abort();
+    await Promise.all(serving);
+  });
+  const onPeer = (kind: 'connect' | 'disconnect') => (event: CustomEvent<PeerId>) => {
+    const peerId = event.detail.toString();
+    if (links.some((link) => link.peerId.equals(event.detail))) return;
+    const connected = kind === 'connect' ? 'direct' : null;
+    events.append({ type: 'peer', peerId, connected });
+    if (kind === 'connect') {
+      dht.changed();
+      delivery
+        .present(peerId)
+        .catch((error: unknown) => log.debug({ err: error }, 'presence was not taken up'));
+    }
+  };
+  host.addEventListener('peer:connect', onPeer('connect'));
+  host.addEventListener('peer:disconnect', onPeer('disconnect'));
+
+  const daemon: Daemon = {
+    config,
+    version,
+    self,
+    startedMs: nowMs(),
+    nowMs,
+    host,
+    store,
+    links,
+    directory,
+    ownName,
+    delivery,
+    reach,
+    events,
+    names,
+    warnings: warnings.list,
+  };
+  const files = await controlFiles(config.dataDir);
+  const server = controlServer({
+    operations: { ...identityOperations(daemon), ...peopleOperations(daemon), ...messageOperations(daemon) },
+    events,
+    sendStream: sendBatch({ delivery, directory, self }),
+    socketPath: files.socketPath,
+    http: config.http,
+    token: files.token,
+    logger: log,
+    version,
+  });
+  await server.start({ signal: running });
+  stack.defer(() => server.stop());
+  await files.announce(server.url);
+  stack.defer(() => files.withdraw());
+
+  const background = [
+    ...links.map((link) => link.run()),
+    dht.run(),
+    keepInTouch({ host, store, directory, reach, delivery, signal: running }),
+  ];
+  stack.defer(async () => {
+    stopping.abort();
+    await Promise.all(background);
+  });
+  await delivery.start();
+  onReady({ peerId: self, multiaddrs: host.getMultiaddrs().map(String), http: server.url });
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  log.info({ links: connectedLinks().length }, 'stopping');
+}

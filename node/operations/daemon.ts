@@ -1,0 +1,54 @@
+import type { PeerView } from '../../protocols/control/contract.ts';
+import type { BootstrapLink } from '../bootstrap-link.ts';
+import type { DaemonConfig } from '../config.ts';
+import type { Delivery } from '../delivery/delivery.ts';
+import type { Directory } from '../directory.ts';
+import type { EventLog } from '../event-log.ts';
+import { connectedTo } from '../host.ts';
+import type { Host } from '../host.ts';
+import type { NamesForViews } from '../message-view.ts';
+import type { OwnName } from '../own-name.ts';
+import { peerIdOf } from '../peer-ids.ts';
+import type { Reach } from '../reach.ts';
+import type { NodeStore } from '../store/operations.ts';
+
+/** The parts of a running daemon, as its API's operations need them. */
+export interface Daemon {
+  config: DaemonConfig;
+  version: string;
+  self: string;
+  startedMs: number;
+  nowMs: () => number;
+  host: Host;
+  store: NodeStore;
+  links: readonly BootstrapLink[];
+  directory: Directory;
+  ownName: OwnName;
+  delivery: Delivery;
+  reach: Reach;
+  events: Pick<EventLog, 'append'>;
+  names: NamesForViews;
+  /** What the user should know, newest last. */
+  warnings: readonly string[];
+}
+
+export const isoOrNull = (ms: number | null): string | null =>
+  ms === null ? null : new Date(ms).toISOString();
+
+/** What is known of a peer without asking anybody. */
+export function peerView(
+  { host, directory }: Pick<Daemon, 'host' | 'directory'>,
+  peerId: string,
+  presence: { name?: string | null; online: boolean; lastSeenMs: number | null },
+): PeerView {
+  const connected = connectedTo(host, peerIdOf(peerId));
+  const petname = directory.contacts.find(({ peer }) => peer === peerId)?.petname ?? null;
+  return {
+    peerId,
+    name: presence.name ?? directory.certifiedName(peerId),
+    petname,
+    online: presence.online || connected !== null,
+    lastSeenAt: isoOrNull(presence.lastSeenMs),
+    connected,
+  };
+}

@@ -1,0 +1,83 @@
+import type { ControlOperations, OperationResult, StatusView } from '../../protocols/control/contract.ts';
+import { ControlError } from '../../protocols/control/errors.ts';
+import { DHT_PROTOCOL } from '../../protocols/dht/service.ts';
+import { InvalidNameError } from '../../protocols/phonebook/name.ts';
+import { formatInvite, newInviteToken } from '../invite.ts';
+import { isoOrNull } from './daemon.ts';
+import type { Daemon } from './daemon.ts';
+
+/** Who this daemon is and how it is doing. */
+export function identityOperations(
+  daemon: Daemon,
+): Pick<ControlOperations, 'status' | 'identity' | 'claimName' | 'releaseName' | 'invite'> {
+  const { config, host, links, ownName, self, store } = daemon;
+
+  const multiaddrs = (): string[] => host.getMultiaddrs().map(String);
+
+  const identity = (): OperationResult<'identity'> => ({
+    peerId: self,
+    name: ownName.name,
+    certificates: ownName.certificates.map(({ certificate }) => ({
+      phonebook: certificate.phonebook,
+      seq: certificate.seq,
+      expiresAt: new Date(certificate.expiresMs).toISOString(),
+    })),
+    multiaddrs: multiaddrs(),
+  });
+
+  return {
+    async status(): Promise<StatusView> {
+      const summary = await store.call('history.summary', undefined);
+      const dhtPeers = await host.peerStore.all({
+        filters: [({ protocols }) => protocols.includes(DHT_PROTOCOL)],
+      });
+      return {
+        peerId: self,
+        name: ownName.name,
+        version: daemon.version,
+        startedAt: new Date(daemon.startedMs).toISOString(),
+        dataDir: config.dataDir,
+        multiaddrs: multiaddrs(),
+        bootstrap: links.map(({ address, peerId, status }) => ({
+          multiaddr: address.toString(),
+          peerId: peerId.toString(),
+          state: status.state,
+          detail: status.detail,
+          lastSeenAt: isoOrNull(status.lastSeenMs),
+        })),
+        dht: { mode: host.services.dht.getMode(), peers: dhtPeers.length },
+        connections: host.getPeers().length,
+        outbox: { messages: summary.undelivered, oldestAt: isoOrNull(summary.oldestMs) },
+        unread: summary.unread,
+        allowUnsealed: config.allowUnsealed,
+        warnings: [...daemon.warnings],
+      };
+    },
+
+    identity,
+
+    async claimName({ name }) {
+      try {
+        await ownName.claim(name);
+      } catch (error) {
+        if (!(error instanceof InvalidNameError)) throw error;
+        throw new ControlError('invalid', error.message, { field: 'name', hint: error.hint });
+      }
+      return identity();
+    },
+
+    async releaseName() {
+      await ownName.release();
+      return identity();
+    },
+
+    invite: () => ({
+      invite: formatInvite({
+        peerId: self,
+        name: ownName.name,
+        multiaddrs: multiaddrs().map((address) => address.replace(`/p2p/${self}`, '')),
+        token: newInviteToken(),
+      }),
+    }),
+  };
+}

@@ -1,0 +1,115 @@
+import type { Connection, Logger } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import { CHAT_PROTOCOL } from '../protocols/chat/protocol.ts';
+import type { ChatDecisions } from '../protocols/chat/decisions.ts';
+import { openChat } from '../protocols/chat/client.ts';
+import type { OpenChat } from '../protocols/chat/client.ts';
+import type { Directory } from './directory.ts';
+import type { Host } from './host.ts';
+import { peerIdOf } from './peer-ids.ts';
+
+/** Dialling the addresses at hand, before others are asked for newer ones. */
+const DIAL_TIMEOUT_MS = 5_000;
+
+/** Finding somebody through the DHT and dialling what was found. */
+const DHT_TIMEOUT_MS = 10_000;
+
+/** Opening a stream on a connection that is there. */
+const STREAM_TIMEOUT_MS = 10_000;
+
+/** Ways to a peer. */
+export interface Reach {
+  /** A connection: the one there is, or one dialled at addresses known here, from a phonebook, or from the DHT. */
+  connect(peer: string, options: { signal: AbortSignal }): Promise<Connection>;
+  /** A chat stream on it, with the greetings done. */
+  openChat(peer: string, options: { signal: AbortSignal }): Promise<OpenChat>;
+  /** Remembers addresses of a peer that came from an invite or a phonebook. */
+  addAddresses(peer: string, addresses: string[]): Promise<void>;
+}
+
+export interface ReachInit {
+  host: Host;
+  askPhonebooks: Directory['askPhonebooks'];
+  decisions: () => ChatDecisions;
+  log: Logger;
+}
+
+export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach {
+  const timed = (signal: AbortSignal, ms: number): AbortSignal =>
+    AbortSignal.any([signal, AbortSignal.timeout(ms)]);
+
+  const connect: Reach['connect'] = async (peer, { signal }) => {
+    const peerId = peerIdOf(peer);
+    const open = host.getConnections(peerId).find(({ status }) => status === 'open');
+    if (open !== undefined) return open;
+    const reasons: string[] = [];
+    const attempt = async (
+      step: string,
+      dial: () => Promise<Connection | undefined>,
+    ): Promise<Connection | undefined> => {
+      try {
+        return await dial();
+      } catch (error) {
+        signal.throwIfAborted();
+        reasons.push(`${step}: ${(error as Error).message}`);
+        log('%s: %s: %s', peer, step, (error as Error).message);
+        return undefined;
+      }
+    };
+    const addressesKnown = async (): Promise<boolean> => {
+      const { addresses } = await host.peerStore.get(peerId).catch(() => ({ addresses: [] }));
+      return addresses.length > 0;
+    };
+
+    const byKnown = await attempt('known addresses', async () =>
+      (await addressesKnown()) ? host.dial(peerId, { signal: timed(signal, DIAL_TIMEOUT_MS) }) : undefined,
+    );
+    if (byKnown !== undefined) return byKnown;
+    const byPhonebook = await attempt('phonebook', async () => {
+      const found = await askPhonebooks({ peerId: peer }, { signal });
+      if (found === undefined || found.multiaddrs.length === 0) return undefined;
+      return host.dial(
+        found.multiaddrs.map((address) => withPeer(address, peer)),
+        {
+          signal: timed(signal, DIAL_TIMEOUT_MS),
+        },
+      );
+    });
+    if (byPhonebook !== undefined) return byPhonebook;
+    const byDht = await attempt('DHT', async () => {
+      const limit = timed(signal, DHT_TIMEOUT_MS);
+      const { multiaddrs } = await host.peerRouting.findPeer(peerId, { signal: limit });
+      return host.dial(
+        multiaddrs.map((address) => withPeer(address.toString(), peer)),
+        { signal: limit },
+      );
+    });
+    if (byDht !== undefined) return byDht;
+    throw new Error(reasons.length === 0 ? 'no address is known' : reasons.join('; '));
+  };
+
+  return {
+    connect,
+
+    async openChat(peer, { signal }) {
+      const connection = await connect(peer, { signal });
+      const stream = await connection.newStream(CHAT_PROTOCOL, {
+        signal: timed(signal, STREAM_TIMEOUT_MS),
+        runOnLimitedConnection: true,
+      });
+      return openChat(stream, peer, decisions(), { signal });
+    },
+
+    async addAddresses(peer, addresses) {
+      if (addresses.length === 0) return;
+      await host.peerStore.merge(peerIdOf(peer), {
+        multiaddrs: addresses.map((address) => multiaddr(address)),
+      });
+    },
+  };
+}
+
+/** The address with the peer id it must lead to at its end. */
+function withPeer(address: string, peer: string) {
+  return multiaddr(address.endsWith(`/p2p/${peer}`) ? address : `${address}/p2p/${peer}`);
+}
