@@ -1,5 +1,5 @@
 import { identify } from '@libp2p/identify';
-import type { Connection, Libp2p, PrivateKey } from '@libp2p/interface';
+import type { ComponentLogger, Connection, Libp2p, PrivateKey } from '@libp2p/interface';
 import { ping } from '@libp2p/ping';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
@@ -34,6 +34,7 @@ export function isPrivateNetwork({ bootstrap }: Pick<DaemonConfig, 'bootstrap'>)
 export interface HostInit {
   config: Pick<DaemonConfig, 'listen' | 'announce' | 'dht' | 'bootstrap'>;
   privateKey: PrivateKey;
+  logger: ComponentLogger;
   nowMs: () => number;
 }
 
@@ -42,7 +43,7 @@ export interface HostInit {
  *
  * @throws ListenError when an address can't be listened on
  */
-export async function createHost({ config, privateKey, nowMs }: HostInit) {
+export async function createHost({ config, privateKey, logger, nowMs }: HostInit) {
   const privateNetwork = isPrivateNetwork(config);
   const errors: ListenError[] = [];
   const base = libp2pBase({
@@ -54,6 +55,7 @@ export async function createHost({ config, privateKey, nowMs }: HostInit) {
   });
   const node = await createLibp2p({
     ...base,
+    logger,
     services: {
       identify: identify(),
       ping: ping(),

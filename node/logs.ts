@@ -19,7 +19,11 @@ export function partLog(log: PinoLogger, part: string): Logger {
     format(
       formatter.replaceAll(/%[pae]/g, '%s'),
       ...args.map((arg) =>
-        arg instanceof Error ? (arg.stack ?? arg.message) : typeof arg === 'object' ? String(arg) : arg,
+        arg instanceof Error
+          ? (arg.stack ?? arg.message)
+          : typeof arg === 'string'
+            ? arg
+            : `${arg as number}`,
       ),
     );
   const write =

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Ed25519PrivateKey, PeerId, Stream } from '@libp2p/interface';
+import type { PeerId, Stream } from '@libp2p/interface';
 import { CHAT_LIMITS, CHAT_PROTOCOL } from '../protocols/chat/protocol.ts';
 import { serveChat } from '../protocols/chat/handler.ts';
 import { StoreClient } from '../protocols/group-commit/client.ts';
-import { programVersion } from '../protocols/control/version.ts';
+import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
 import { bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
@@ -38,6 +38,7 @@ export interface RunOptions {
   signal: AbortSignal;
   /** Called once, when everything answers. */
   onReady: (ready: Ready) => void;
+  version: string;
 }
 
 /**
@@ -47,9 +48,11 @@ export interface RunOptions {
  * @throws StoreError `held` when another process has the data directory
  * @throws ListenError, ControlError, SyntaxError for what is wrong with the configuration or the machine
  */
-export async function runDaemon(config: DaemonConfig, { signal, onReady }: RunOptions): Promise<void> {
+export async function runDaemon(
+  config: DaemonConfig,
+  { signal, onReady, version }: RunOptions,
+): Promise<void> {
   const nowMs = Date.now;
-  const version = programVersion();
   const random = Math.random;
   const log = daemonLog(config.logLevel);
   config.bootstrap.forEach(bootstrapPeerId);
@@ -62,8 +65,8 @@ export async function runDaemon(config: DaemonConfig, { signal, onReady }: RunOp
     file: join(config.dataDir, 'daemon.db'),
   });
   stack.use(store);
-  const privateKey = (await loadOrCreateIdentity(join(config.dataDir, 'identity.key'))) as Ed25519PrivateKey;
-  const host = await createHost({ config, privateKey, nowMs });
+  const privateKey = await loadOrCreateIdentity(join(config.dataDir, 'identity.key'));
+  const host = await createHost({ config, privateKey, logger: libp2pLogger(log), nowMs });
   stack.defer(() => host.stop());
   stack.defer(() => stopping.abort());
   const self = host.peerId.toString();

@@ -133,11 +133,14 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   const attempt = async (): Promise<void> => {
     const done = new AbortController();
     const late = delay(MAILBOX_AFTER_MS, undefined, { signal: done.signal }).then(deposit, () => undefined);
-    const opening = ways.openChat(peer, { signal }).finally(async () => {
+    let chat: OpenChat;
+    try {
+      chat = await ways.openChat(peer, { signal });
+    } finally {
       done.abort();
       await late;
-    });
-    await stayLive(await opening);
+    }
+    await stayLive(chat);
   };
 
   const hasWork = async (): Promise<boolean> =>
