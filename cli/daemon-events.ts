@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ControlClient } from '../protocols/control/client.ts';
+import type { EventStream } from '../protocols/control/event-stream.ts';
 import type { EventView } from '../protocols/control/contract.ts';
 import { ControlError } from '../protocols/control/errors.ts';
 import { DaemonUnreachableError } from '../protocols/control/exchange.ts';
@@ -36,27 +37,27 @@ export async function* followDaemon({
 
   while (!signal.aborted) {
     let client: ControlClient | undefined;
+    let events: EventStream | undefined;
     try {
       client = findDaemon(dataDir);
-      const events = client.events({ after, signal });
+      events = client.events({ after, signal });
       await events.opened;
       openedBefore = true;
       lost = false;
       delayMs = FIRST_DELAY_MS;
       yield { type: 'opened', client };
-      for await (const event of events) {
-        after = event.cursor;
-        yield { type: 'event', event };
-      }
+      for await (const event of events) yield { type: 'event', event };
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ControlError && error.code === 'invalid' && after !== undefined) {
         // Another daemon now serves this directory: begin anew.
+        events = undefined;
         after = undefined;
         continue;
       }
       if (!openedBefore || !isAbsence(error)) throw error;
     } finally {
+      after = events?.cursor ?? after;
       client?.close();
     }
     if (!lost) {

@@ -44,7 +44,7 @@ export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<vo
     try {
       if (item.type === 'opened') {
         client = item.client;
-        stream = client.sendStream({ signal });
+        stream = client.sendStream({ until: 'queued', signal });
         // What was not answered before the daemon went away is still unread: begin at the beginning.
         place = undefined;
         void markAnswered(client, stream, signal);

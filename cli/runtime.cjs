@@ -44,12 +44,14 @@ function reExecute(args) {
   const node = findNode();
   const env = Object.assign({}, process.env);
   env.PATH = path.dirname(node) + path.delimiter + (env.PATH || '');
-  const child = spawn(node, [__filename].concat(args), { stdio: 'inherit', env });
+  // The IPC channel carries nothing: it closes when this process is gone, however that came about, and tells the child.
+  const child = spawn(node, [__filename].concat(args), {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env,
+  });
   for (const signal of FORWARDED) {
-    // A terminal sends Ctrl-C to the whole group; the child decides what it means, this process only waits.
-    process.on(signal, () => {
-      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
-    });
+    // A terminal sends Ctrl-C to the whole group, so the child may get it twice: it takes what follows at once for the same.
+    process.on(signal, () => child.kill(signal));
   }
   child.on('error', (error) => {
     process.stderr.write(`tincan: cannot start ${node}: ${error.message}\n`);

@@ -135,7 +135,7 @@ void test('events are put together from chunks, comments are skipped, an end is 
   const { socketPath } = await fakeDaemon(t, (request, response) => {
     assert.equal(request.url, '/v1/events?after=c%2F1');
     response.writeHead(200, { 'content-type': 'text/event-stream' });
-    response.write(': hello\n\nid: c2\nevent: warning\ndata: {"type":"warning","cur');
+    response.write('id: c1\n\n:\n\nid: c2\nevent: warning\ndata: {"type":"warning","cur');
     setImmediate(() => {
       response.write('sor":"c2","message":"a"}\n\n: still here\n\n');
       response.end('data: {"type":"warning","cursor":"c3",\ndata: "message":"ü"}\n\n');
@@ -143,10 +143,14 @@ void test('events are put together from chunks, comments are skipped, an end is 
   });
   const events = controlClient({ socketPath }).events({ after: 'c/1' });
   await events.opened;
+  assert.equal(events.cursor, 'c/1');
   const seen: unknown[] = [];
   await assert.rejects(
     async () => {
-      for await (const event of events) seen.push(event);
+      for await (const event of events) {
+        assert.equal(events.cursor, event.cursor);
+        seen.push(event);
+      }
     },
     { name: 'DaemonUnreachableError' },
   );
@@ -188,6 +192,7 @@ void test('breaking out of events closes the connection', async (t) => {
 void test('the streaming send answers while lines still come', async (t) => {
   let chunks = 0;
   const { socketPath } = await fakeDaemon(t, (request, response) => {
+    assert.equal(request.url, '/v1/messages/stream?until=queued');
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     let pending = '';
     request.setEncoding('utf8');
@@ -203,7 +208,7 @@ void test('the streaming send answers while lines still come', async (t) => {
     });
     request.on('end', () => response.end());
   });
-  const stream = controlClient({ socketPath }).sendStream();
+  const stream = controlClient({ socketPath }).sendStream({ until: 'queued' });
   const total = 5000;
   const answers: SendLineAnswerView[] = [];
   const reading = (async () => {

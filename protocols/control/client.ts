@@ -6,7 +6,7 @@ import type { OperationArguments, OperationResult } from './contract.ts';
 import type { EventStream, EventStreamOptions } from './event-stream.ts';
 import type { ControlAddress } from './exchange.ts';
 import type { RouteName } from './routes.ts';
-import type { SendStream } from './send-stream.ts';
+import type { SendStream, SendStreamOptions } from './send-stream.ts';
 
 /** A daemon, as its API gives it. */
 export interface ControlClient {
@@ -24,7 +24,7 @@ export interface ControlClient {
   /** What happens at the daemon, from now on or from behind a cursor. */
   events(options?: EventStreamOptions): EventStream;
   /** Sends many messages over one request. */
-  sendStream(options?: { signal?: AbortSignal | undefined }): SendStream;
+  sendStream(options?: SendStreamOptions): SendStream;
   /** Closes idle connections; a stream that is open stays. */
   close(): void;
 }

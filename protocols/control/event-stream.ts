@@ -10,6 +10,11 @@ export interface EventStream extends AsyncIterable<EventView> {
    * the present state misses nothing.
    */
   opened: Promise<void>;
+  /**
+   * Where the reader stands: the cursor of the last event it was given or, before the first, the one the stream began
+   * at. Undefined until the daemon has said.
+   */
+  readonly cursor: string | undefined;
 }
 
 export interface EventStreamOptions {
@@ -43,6 +48,8 @@ export function eventStream(http: Exchanger, { after, signal }: EventStreamOptio
   });
   opened.catch(() => {});
 
+  let cursor = after;
+
   async function* read(): AsyncGenerator<EventView, void, undefined> {
     const answer = await opened;
     answer.setEncoding('utf8');
@@ -58,7 +65,8 @@ export function eventStream(http: Exchanger, { after, signal }: EventStreamOptio
         const complete = pending.slice(0, end);
         pending = pending.slice(end + 2);
         for (const block of complete.split('\n\n')) {
-          const event = parseEvent(block);
+          const { id, event } = parseBlock(block);
+          cursor = event?.cursor ?? id ?? cursor;
           if (event !== undefined) yield event;
         }
       }
@@ -72,16 +80,29 @@ export function eventStream(http: Exchanger, { after, signal }: EventStreamOptio
 
   const settled = opened.then(() => {});
   settled.catch(() => {});
-  return { opened: settled, [Symbol.asyncIterator]: read };
+  return {
+    opened: settled,
+    get cursor() {
+      return cursor;
+    },
+    [Symbol.asyncIterator]: read,
+  };
 }
 
-/** One block of a server-sent event stream; undefined for a comment that only keeps the connection alive. */
-function parseEvent(block: string): EventView | undefined {
+/** One block of a server-sent event stream. One without data tells a cursor, or only keeps the connection alive. */
+function parseBlock(block: string): { id: string | undefined; event: EventView | undefined } {
+  let id: string | undefined;
   let data: string | undefined;
   for (const line of block.split('\n')) {
+    if (line.startsWith('id:')) id = fieldValue(line, 3);
     if (!line.startsWith('data:')) continue;
-    const value = line.slice(line.charCodeAt(5) === 0x20 ? 6 : 5);
+    const value = fieldValue(line, 5);
     data = data === undefined ? value : `${data}\n${value}`;
   }
-  return data === undefined ? undefined : (JSON.parse(data) as EventView);
+  return { id, event: data === undefined ? undefined : (JSON.parse(data) as EventView) };
+}
+
+/** What follows a field's name and colon, without the one blank that may come first. */
+function fieldValue(line: string, start: number): string {
+  return line.slice(line.charCodeAt(start) === 0x20 ? start + 1 : start);
 }

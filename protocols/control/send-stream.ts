@@ -18,6 +18,15 @@ export interface SendStream extends AsyncIterable<SendLineAnswerView> {
   end(): void;
 }
 
+export interface SendStreamOptions {
+  /**
+   * The state up to which a message is reported on, default `delivered`. A daemon keeps some thousands of messages in
+   * this view at a time, so who writes to people that may be away waits for `queued` only.
+   */
+  until?: 'queued' | 'stored' | 'delivered' | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /** Lines gathered before they are written without waiting for the end of the turn, in UTF-16 units. */
 const FLUSH_CHARS = 64 * 1024;
 
@@ -31,10 +40,10 @@ const MAX_ANSWER_CHARS = 1024 * 1024;
  * @throws {ControlError} from the iteration, when the daemon refuses the stream as a whole
  * @throws {DaemonUnreachableError} from the iteration, when no daemon answers or it goes away
  */
-export function sendStream(http: Exchanger, { signal }: { signal?: AbortSignal | undefined }): SendStream {
+export function sendStream(http: Exchanger, { until, signal }: SendStreamOptions): SendStream {
   const { request, response } = http.open({
     method: 'POST',
-    path: SEND_STREAM_PATH,
+    path: until === undefined ? SEND_STREAM_PATH : `${SEND_STREAM_PATH}?until=${until}`,
     headers: { 'content-type': 'application/x-ndjson', accept: 'application/x-ndjson' },
     signal,
   });
