@@ -1,5 +1,5 @@
 import Fastify from 'fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { openPeerRecord } from '../protocols/phonebook/peer-record.ts';
 import { MAX_PAGE_ENTRIES } from '../protocols/phonebook/protocol.ts';
@@ -138,9 +138,12 @@ export function bootstrapHttp({ phonebook, metrics, notReady, onError }: Bootstr
   http.setNotFoundHandler((_request, reply) =>
     reply.code(404).send(errorBody('not-found', 'there is nothing here')),
   );
-  http.setErrorHandler((error: Error & { statusCode?: number; validation?: unknown }, _request, reply) => {
+  http.setErrorHandler((error: FastifyError, _request, reply) => {
     const status = error.statusCode ?? 500;
-    if (status < 500) return reply.code(status).send(errorBody('invalid', error.message));
+    if (status < 500) {
+      const field = error.validation?.[0]?.instancePath.slice(1) ?? null;
+      return reply.code(status).send(errorBody('invalid', error.message, field));
+    }
     onError(error);
     return reply.code(500).send(errorBody('internal', 'this node failed to answer; its log says why'));
   });

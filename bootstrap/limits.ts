@@ -39,3 +39,6 @@ export const RELAY_LIMITS = {
 
 /** libp2p closes each connection politely first, for half a second; the whole stop may take three. */
 export const STOP_LIBP2P_MS = 2_000;
+
+/** Phonebook streams one connection may have open: a daemon looks up a screen of contacts at a time. */
+export const PHONEBOOK_INBOUND_STREAMS = 16;

@@ -14,12 +14,17 @@ import { yamux } from '@chainsafe/libp2p-yamux';
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { identify } from '@libp2p/identify';
-import type { PrivateKey } from '@libp2p/interface';
+import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
 import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import type { Libp2p } from 'libp2p';
+import { depositor } from '../protocols/mailbox/client.ts';
+import { collect } from '../protocols/mailbox/collect.ts';
+import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
+import { phonebookClient } from '../protocols/phonebook/client.ts';
+import { PHONEBOOK_PROTOCOL } from '../protocols/phonebook/protocol.ts';
 import { rendezvousClient } from '../protocols/rendezvous/client.ts';
 import { RENDEZVOUS_PROTOCOL } from '../protocols/rendezvous/protocol.ts';
 import type { BootstrapConfig, Ready } from './config.ts';
@@ -71,7 +76,7 @@ async function start(t: TestContext, config: BootstrapConfig): Promise<Running> 
 async function startPeer(
   t: TestContext,
   listen = [LOOPBACK],
-): Promise<{ node: Libp2p; privateKey: PrivateKey }> {
+): Promise<{ node: Libp2p; privateKey: Ed25519PrivateKey }> {
   const privateKey = await generateKeyPair('Ed25519');
   const node = await createLibp2p({
     privateKey,
@@ -90,17 +95,20 @@ async function sealRecord({
   privateKey,
 }: {
   node: Libp2p;
-  privateKey: PrivateKey;
+  privateKey: Ed25519PrivateKey;
 }): Promise<Uint8Array> {
   const record = new PeerRecord({ peerId: node.peerId, multiaddrs: node.getMultiaddrs() });
   return (await RecordEnvelope.seal(record, privateKey)).marshal();
 }
 
+/** Opens streams of a protocol to a bootstrap node. */
+function streamsTo(bootstrap: Ready, node: Libp2p, protocol: string) {
+  const addresses = bootstrap.multiaddrs.map((address) => multiaddr(address));
+  return (options: { signal: AbortSignal }) => node.dialProtocol(addresses, protocol, options);
+}
+
 function pointClient(node: Libp2p, bootstrap: Ready) {
-  const address = bootstrap.multiaddrs.map((address) => multiaddr(address));
-  return rendezvousClient({
-    openStream: (options) => node.dialProtocol(address, RENDEZVOUS_PROTOCOL, options),
-  });
+  return rendezvousClient({ openStream: streamsTo(bootstrap, node, RENDEZVOUS_PROTOCOL) });
 }
 
 async function getJson(url: string): Promise<{ status: number; body: Record<string, unknown> }> {
@@ -148,6 +156,62 @@ void test('serves rendezvous and HTTP, stops within three seconds, remembers aft
   const again = await pointClient(bob.node, second).discover('friends', { cookie: page.cookie, signal });
   assert.deepEqual(again.peers, []);
   assert.equal((await pointClient(bob.node, second).discover(undefined, { signal })).peers.length, 1);
+});
+
+void test('keeps names and blobs over a restart, and shows them over HTTP', async (t) => {
+  const { signal } = t;
+  const config = await testConfig(t);
+  const first = await start(t, config);
+  const alice = await startPeer(t);
+  const bob = await startPeer(t);
+  const names = (node: Libp2p, bootstrap: Ready) =>
+    phonebookClient({
+      openStream: streamsTo(bootstrap, node, PHONEBOOK_PROTOCOL),
+      phonebook: bootstrap.peerId,
+    });
+
+  const presence = { peerRecord: await sealRecord(bob), contactCard: new Uint8Array(0), listed: true };
+  await names(bob.node, first).claim({ name: 'bob', privateKey: bob.privateKey, ...presence }, { signal });
+  const listing = await getJson(`${first.http}/v1/peers`);
+  assert.deepEqual(
+    (listing.body['peers'] as { name: string; online: boolean }[]).map(({ name, online }) => [name, online]),
+    [['bob', true]],
+  );
+  const shown = await getJson(`${first.http}/v1/peers/BOB`);
+  assert.equal(shown.body['peerId'], bob.node.peerId.toString());
+  assert.ok((shown.body['multiaddrs'] as string[]).length > 0);
+  assert.equal((await getJson(`${first.http}/v1/peers/nobody`)).status, 404);
+  assert.equal((await getJson(`${first.http}/v1/peers/${encodeURIComponent('b b')}`)).status, 400);
+
+  const depositing = new AbortController();
+  const sender = depositor({
+    openStream: streamsTo(first, alice.node, MAILBOX_PROTOCOL),
+    signal: depositing.signal,
+  });
+  const blob = new TextEncoder().encode('sealed');
+  await sender.deposit({ recipient: bob.node.peerId, blob, expiresMs: Date.now() + 3_600_000 });
+  depositing.abort();
+  const metrics = await (await fetch(`${first.http}/metrics`)).text();
+  assert.match(metrics, /^tincan_names 1$/m);
+  assert.match(metrics, /^tincan_mailbox_blobs 1$/m);
+  assert.match(metrics, /^tincan_deposits_total\{status="stored"\} 1$/m);
+  await first.stop();
+
+  const second = await start(t, config);
+  const resolved = await names(alice.node, second).resolve({ name: 'bob' }, { signal });
+  assert.equal(resolved.peerId, bob.node.peerId.toString());
+  const collected = Promise.withResolvers<string[]>();
+  const collecting = collect({
+    openStream: streamsTo(second, bob.node, MAILBOX_PROTOCOL),
+    onBlobs: async (blobs) => collected.resolve(blobs.map(({ blob }) => new TextDecoder().decode(blob))),
+    signal,
+  });
+  assert.deepEqual(await collected.promise, ['sealed']);
+  // An open collect stream does not hold up the stop.
+  const begun = performance.now();
+  await second.stop();
+  assert.ok(performance.now() - begun < 3000);
+  await collecting.catch(() => undefined);
 });
 
 void test('relays a conversation beyond the default limits, and forgets who is gone', async (t) => {

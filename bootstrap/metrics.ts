@@ -1,11 +1,15 @@
-import { Gauge } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
+import type { MailboxCounts } from './mailbox.ts';
 
 /** Where a bootstrap node's own figures come from; read only when somebody asks for them. */
 export interface MetricSources {
   connectedPeers: () => number;
   relayReservations: () => number;
   registrations: () => Promise<number>;
+  phonebook: () => Promise<{ names: number; known: number; online: number }>;
+  mailboxBlobs: () => Promise<number>;
+  mailbox: () => MailboxCounts;
   storeQueue: () => number;
 }
 
@@ -23,6 +27,28 @@ export function registerMetrics(registry: Registry, sources: MetricSources): voi
       }),
     );
   };
+  /** The sources count since the start themselves; here their counts are only shown. */
+  const counter = <Label extends string>(
+    name: string,
+    help: string,
+    label: Label,
+    read: () => Record<string, number>,
+  ): void => {
+    registry.registerMetric(
+      new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const [value, count] of Object.entries(read())) {
+            this.inc({ [label]: value } as Record<Label, string>, count);
+          }
+        },
+      }),
+    );
+  };
   gauge('tincan_connected_peers', 'Peers connected now', sources.connectedPeers);
   gauge(
     'tincan_relay_reservations',
@@ -30,5 +56,25 @@ export function registerMetrics(registry: Registry, sources: MetricSources): voi
     sources.relayReservations,
   );
   gauge('tincan_registrations', 'Rendezvous registrations that have not expired', sources.registrations);
+  gauge('tincan_names', 'Names that have an owner', async () => (await sources.phonebook()).names);
+  gauge('tincan_peers_online', 'Peers that renewed their presence in the last 90 s', async () => {
+    return (await sources.phonebook()).online;
+  });
+  gauge('tincan_mailbox_blobs', 'Blobs held for recipients', sources.mailboxBlobs);
+  gauge(
+    'tincan_mailbox_collecting',
+    'Recipients with an open collect stream',
+    () => sources.mailbox().collecting,
+  );
+  counter(
+    'tincan_deposits_total',
+    'Deposits by what became of them',
+    'status',
+    () => sources.mailbox().deposits,
+  );
+  counter('tincan_blobs_total', 'Blobs by what became of them after they were stored', 'end', () => {
+    const { sent, acknowledged, expired } = sources.mailbox();
+    return { sent, acknowledged, expired };
+  });
   gauge('tincan_store_queue', 'Calls waiting for the store', sources.storeQueue);
 }

@@ -2,19 +2,26 @@ import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { serveStore, STORE_PRAGMAS } from '../protocols/group-commit/worker.ts';
 import { REGISTRATION_LIMITS } from './limits.ts';
+import type { MailboxLimits } from './mailbox-limits.ts';
+import { MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
+import type { MailboxOperations } from './mailbox-table.ts';
+import { NAMES_SCHEMA, nameTable } from './name-table.ts';
+import type { NameOperations } from './name-table.ts';
+import { PHONEBOOK_LIMITS } from './phonebook-limits.ts';
 import { REGISTRATION_SCHEMA, registrationTable } from './registration-table.ts';
 import type { RegistrationOperations } from './registration-table.ts';
 
 export interface BootstrapStoreInit {
   /** The database file. */
   file: string;
+  mailboxLimits: MailboxLimits;
 }
 
 /** What the bootstrap node's one store can do. */
-export type BootstrapOperations = RegistrationOperations;
+export type BootstrapOperations = RegistrationOperations & NameOperations & MailboxOperations;
 
 /** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
-const MIGRATIONS: readonly string[] = [REGISTRATION_SCHEMA];
+const MIGRATIONS: readonly string[] = [REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA];
 
 function migrate(database: DatabaseSync): void {
   const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
@@ -30,17 +37,26 @@ function migrate(database: DatabaseSync): void {
   database.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`);
 }
 
-serveStore(({ file }: BootstrapStoreInit) => {
+serveStore(({ file, mailboxLimits }: BootstrapStoreInit) => {
   const database = new DatabaseSync(file);
   try {
     database.exec(STORE_PRAGMAS);
     migrate(database);
-    const registrations = registrationTable(database, REGISTRATION_LIMITS);
+    const tables = [
+      registrationTable(database, REGISTRATION_LIMITS),
+      nameTable(database, PHONEBOOK_LIMITS),
+      mailboxTable(database, mailboxLimits),
+    ] as const;
+    const operations: BootstrapOperations = {
+      ...tables[0].operations,
+      ...tables[1].operations,
+      ...tables[2].operations,
+    };
     return {
       database,
-      operations: { ...registrations.operations },
+      operations,
       rolledBack: () => {
-        registrations.rolledBack();
+        for (const table of tables) table.rolledBack();
       },
     };
   } catch (error) {

@@ -1,0 +1,77 @@
+import { circuitRelayServer } from '@libp2p/circuit-relay-v2';
+import { identify, identifyPush } from '@libp2p/identify';
+import type { PrivateKey } from '@libp2p/interface';
+import { ping } from '@libp2p/ping';
+import { prometheusMetrics } from '@libp2p/prometheus-metrics';
+import { createLibp2p } from 'libp2p';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { tincanDht } from '../protocols/dht/service.ts';
+import { libp2pBase } from '../protocols/transport/base.ts';
+import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
+import { HUB_LIMITS } from '../protocols/transport/limits.ts';
+import { fatalListenError } from '../protocols/transport/listen-errors.ts';
+import type { ListenError } from '../protocols/transport/listen-errors.ts';
+import type { BootstrapConfig } from './config.ts';
+import { RELAY_LIMITS } from './limits.ts';
+import { isPrivateNetwork } from './private-network.ts';
+import { endReservationsOnDisconnect } from './relay-reservations.ts';
+
+/** The bootstrap node's libp2p node. */
+export type Host = Awaited<ReturnType<typeof createHost>>;
+
+export interface HostInit {
+  config: Pick<BootstrapConfig, 'listen' | 'announce' | 'maxConnections'>;
+  privateKey: PrivateKey;
+  /** Where libp2p's own metrics go. */
+  registry: Registry;
+  log: Logger;
+}
+
+/**
+ * Starts libp2p: identify, ping, the DHT as a server and the relay.
+ *
+ * @throws ListenError when an address can't be listened on, InvalidParametersError for one that is none
+ */
+export async function createHost({ config, privateKey, registry, log }: HostInit) {
+  const errors: ListenError[] = [];
+  const base = libp2pBase({
+    privateKey,
+    listen: config.listen,
+    announce: config.announce,
+    limits: { ...HUB_LIMITS, maxConnections: config.maxConnections },
+    onListenError: (error) => errors.push(error),
+  });
+  const node = await createLibp2p({
+    ...base,
+    logger: libp2pLogger(log),
+    metrics: prometheusMetrics({ registry }),
+    services: {
+      identify: identify(),
+      identifyPush: identifyPush(),
+      ping: ping(),
+      dht: tincanDht({ clientMode: false, privateNetwork: isPrivateNetwork(config), nowMs: Date.now }),
+      relay: circuitRelayServer({
+        maxInboundHopStreams: RELAY_LIMITS.maxHopStreams,
+        maxOutboundHopStreams: RELAY_LIMITS.maxHopStreams,
+        maxOutboundStopStreams: RELAY_LIMITS.maxStopStreams,
+        reservations: {
+          // A reservation without a connection is no use, so there can be no more of them than connections.
+          maxReservations: config.maxConnections,
+          reservationTtl: RELAY_LIMITS.reservationTtlMs,
+          applyDefaultLimit: true,
+          defaultDurationLimit: RELAY_LIMITS.connectionDurationMs,
+          defaultDataLimit: RELAY_LIMITS.connectionBytes,
+        },
+      }),
+    },
+  });
+  const fatal = fatalListenError(errors, config.listen.length);
+  if (fatal !== undefined) {
+    await node.stop();
+    throw fatal;
+  }
+  for (const error of errors) log.warn(error.message);
+  endReservationsOnDisconnect(node);
+  return node;
+}
