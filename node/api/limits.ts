@@ -40,3 +40,6 @@ export const HEARTBEAT_MS = 15_000;
 
 /** After `stop`, requests still running are given this long to end with an answer. */
 export const STOP_GRACE_MS = 500;
+
+/** A client whose request is refused while it still writes is listened to this long, so that it gets to read why. */
+export const LINGER_MS = 500;

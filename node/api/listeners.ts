@@ -81,14 +81,17 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
       },
     );
   }
-  const there = await lstat(path).catch(() => undefined);
-  if (there !== undefined && !there.isSocket()) {
-    throw new ControlError('invalid', `${path} is in the way: it is not a socket`, {
-      field: 'dataDir',
-      hint: 'move it elsewhere',
-    });
+  // A named pipe of Windows is no file, and goes with its daemon.
+  if (process.platform !== 'win32') {
+    const there = await lstat(path).catch(() => undefined);
+    if (there !== undefined && !there.isSocket()) {
+      throw new ControlError('invalid', `${path} is in the way: it is not a socket`, {
+        field: 'dataDir',
+        hint: 'move it elsewhere',
+      });
+    }
+    await rm(path, { force: true });
   }
-  await rm(path, { force: true });
   const listening = settled(server);
   // The file is made inside this call, so that at no moment others can open it.
   const before = process.umask(0o177);

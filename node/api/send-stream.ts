@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ControlError } from '../../protocols/control/errors.ts';
 import { MESSAGE_STATES } from '../../protocols/control/routes.ts';
-import { MAX_LINE_BYTES, MAX_UNANSWERED, STOP_GRACE_MS } from './limits.ts';
+import { LINGER_MS, MAX_LINE_BYTES, MAX_UNANSWERED } from './limits.ts';
 import { refusal } from './refusals.ts';
 import { LineSplitter, parseSendLine, refusalLine, stateLine } from './send-lines.ts';
 import type { Ref } from './send-lines.ts';
@@ -158,7 +158,7 @@ export function serveSendStream(
       if (batch.length > 0) submit();
       out += refusalLine(undefined, refusal(error));
       // The client may still be writing: its rest is read and dropped, so that it sees the answer, but not forever.
-      const cut = setTimeout(() => request.destroy(), STOP_GRACE_MS);
+      const cut = setTimeout(() => request.destroy(), LINGER_MS);
       response.once('close', () => clearTimeout(cut));
       finish();
     }

@@ -1,5 +1,6 @@
+import { finished } from 'node:stream/promises';
 import type { Socket } from 'node:net';
-import fastify from 'fastify';
+import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -9,7 +10,7 @@ import type { EventLog } from '../event-log.ts';
 import { ControlError } from '../../protocols/control/errors.ts';
 import { accessCheck, parseHttpAddress } from './access.ts';
 import { serveEvents } from './event-stream.ts';
-import { MAX_BODY_BYTES, MAX_PARAM_CHARACTERS } from './limits.ts';
+import { LINGER_MS, MAX_BODY_BYTES, MAX_PARAM_CHARACTERS } from './limits.ts';
 import { closeServer, httpServer, listenOnPort, listenOnSocket } from './listeners.ts';
 import { addOpenapi } from './openapi.ts';
 import { addOperations } from './operations.ts';
@@ -77,14 +78,14 @@ export function controlServer(init: ControlServerInit): ControlServer {
 
   const app = fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     exposeHeadRoutes: false,
     bodyLimit: MAX_BODY_BYTES,
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     // The servers are ours, as there are two of them for one set of routes.
     serverFactory: (handler) => httpServer(handler),
     clientErrorHandler: () => undefined,
-    frameworkErrors: (error, request, reply) => answerError(error, request, reply as FastifyReply),
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply as FastifyReply),
   });
   const onPort = app.server;
   const onSocket = httpServer((request, response) => app.routing(request, response));
@@ -101,7 +102,11 @@ export function controlServer(init: ControlServerInit): ControlServer {
     return gone.signal;
   };
 
-  const answerError = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+  const answerError = async (
+    error: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
     const refused = refusal(error);
     if (refused.code === 'internal') {
       logger.error(
@@ -109,12 +114,18 @@ export function controlServer(init: ControlServerInit): ControlServer {
         'request failed',
       );
     }
-    void reply.code(refusalStatus(refused)).send(refusalBody(refused));
+    if (refused.code === 'too-large' && !request.raw.complete) {
+      // The connection is closed under whoever still writes, and the answer lost with it.
+      request.raw.resume();
+      await finished(request.raw, { signal: AbortSignal.timeout(LINGER_MS) }).catch(() => undefined);
+    }
+    return reply.code(refusalStatus(refused)).send(refusalBody(refused));
   };
 
   const build = async (): Promise<void> => {
     app.setValidatorCompiler(validatorCompiler);
     app.setSerializerCompiler(serializerCompiler);
+    app.removeContentTypeParser('text/plain');
     app.setErrorHandler(answerError);
     app.setNotFoundHandler(({ method }) => {
       throw unknownRoute(method);
