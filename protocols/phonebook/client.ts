@@ -12,7 +12,7 @@ import { normaliseName } from './name.ts';
 import { openPeerRecord } from './peer-record.ts';
 import { AnswerSchema, PresenceSchema, RequestSchema, Status } from './phonebook_pb.ts';
 import type { Answer, Entry, Presence } from './phonebook_pb.ts';
-import { MAX_ANSWER_BYTES } from './protocol.ts';
+import { MAX_ANSWER_BYTES, MAX_RENEW_INTERVAL_MS, MIN_RENEW_INTERVAL_MS } from './protocol.ts';
 import type { ListEntry, ListPage, ListQuery, OwnName, PresenceUpdate, ResolveKey } from './protocol.ts';
 
 export interface PhonebookClientInit {
@@ -121,7 +121,7 @@ export function phonebookClient({
       throw new InvalidMessageError('the phonebook answered a claim with another certificate');
     }
     checkPhonebook(certificate);
-    return { certificate, certificateBytes, intervalMs: Number(intervalMs) };
+    return { certificate, certificateBytes, intervalMs: readInterval(intervalMs) };
   }
 
   function checkPhonebook(certificate: NameCertificate): void {
@@ -145,7 +145,7 @@ export function phonebookClient({
       const answer = await ask({ case: 'renew', value: { presence: stamped(presence) } }, signal);
       const { intervalMs, name, seq, expiresMs } = bodyOf(answer, 'renewed');
       return {
-        intervalMs: Number(intervalMs),
+        intervalMs: readInterval(intervalMs),
         ownName: name === '' ? null : { name, seq: Number(seq), expiresMs: Number(expiresMs) },
         clockAheadMs: nowMs() - Number(answer.timeMs),
       };
@@ -230,6 +230,10 @@ function refusal(answer: Answer, nowMs: number): Error {
 
 function readEntry({ peerId, name, online, lastSeenMs }: Entry): ListEntry {
   return { peerId, name: name === '' ? null : name, online, lastSeenMs: Number(lastSeenMs) };
+}
+
+function readInterval(wantedMs: bigint): number {
+  return Math.min(Math.max(Number(wantedMs), MIN_RENEW_INTERVAL_MS), MAX_RENEW_INTERVAL_MS);
 }
 
 function orNull(bytes: Uint8Array): Uint8Array | null {

@@ -180,7 +180,7 @@ void test('renew: with a name and without', async () => {
   assert.deepEqual(await named.renew(presence, options()), { intervalMs: 30_000, ownName, clockAheadMs: 0 });
   const unnamed = client({ renew: async () => ({ status: 'ok', intervalMs: 5, ownName: null }) }, NOW_MS + 7);
   assert.deepEqual(await unnamed.renew(presence, options()), {
-    intervalMs: 5,
+    intervalMs: 5000,
     ownName: null,
     clockAheadMs: 7,
   });

@@ -16,6 +16,12 @@ export const MAX_PAGE_ENTRIES = 100;
 /** How often a peer says that it is there: three times within PRESENCE_MS, so that two may get lost. */
 export const RENEW_INTERVAL_MS = 30_000;
 
+/** What a client makes of the interval a phonebook wants: not so short that it keeps the machine busy. */
+export const MIN_RENEW_INTERVAL_MS = 5000;
+
+/** Nor so long that the peer counts as offline. */
+export const MAX_RENEW_INTERVAL_MS = 60_000;
+
 /** A peer that has said nothing for so long is offline. */
 export const PRESENCE_MS = 90_000;
 
