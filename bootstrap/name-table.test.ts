@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { runGroup } from '../protocols/group-commit/worker.ts';
+import { CLOCK_TOLERANCE_MS } from '../protocols/phonebook/certificate.ts';
 import { NAMES_SCHEMA, nameTable } from './name-table.ts';
 import type { NameRow } from './name-table.ts';
 
@@ -65,6 +66,16 @@ void test('what was last seen of an owner is kept, and goes with the name', () =
   operations['names.release']({ name: 'bob', owner: 'a', seq: 1, nowMs: NOW_MS });
   assert.equal(operations['names.get']({ name: 'bob', nowMs: NOW_MS }), null);
   assert.equal(operations['names.count']({ nowMs: NOW_MS }), 0);
+});
+
+void test('nobody can spoil a name for longer than a certificate lasts', () => {
+  const { operations } = openTable();
+  operations['names.claim'](row('bob', 'a', Number.MAX_SAFE_INTEGER));
+  operations['names.release']({ name: 'bob', owner: 'a', seq: Number.MAX_SAFE_INTEGER, nowMs: NOW_MS });
+  const spoiled = { outcome: 'stale-seq', seq: Number.MAX_SAFE_INTEGER };
+  assert.deepEqual(operations['names.claim'](row('bob', 'b', 2)), spoiled);
+  const laterMs = NOW_MS + LIFETIME_MS + CLOCK_TOLERANCE_MS;
+  assert.deepEqual(operations['names.claim'](row('bob', 'b', 2, laterMs)), { outcome: 'ok' });
 });
 
 void test('whatever happens: one owner a name, one name an owner, and the seq of a name only rises', () => {

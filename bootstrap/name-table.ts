@@ -116,7 +116,9 @@ export function nameTable(
       const other = held !== null && held.name !== name ? held : null;
       if (other !== null && other.expiresMs > nowMs) return { outcome: 'has-name', name: other.name };
       const again = row?.owner === owner && Buffer.compare(row.certificate, claim.certificate) === 0;
-      if (row !== null && seq <= row.seq && !again) return { outcome: 'stale-seq', seq: row.seq };
+      // Long expired, a certificate is no rival: else a name claimed once with the highest seq would be lost for good.
+      const isRival = row !== null && row.expiresMs + CLOCK_TOLERANCE_MS > nowMs;
+      if (isRival && seq <= row.seq && !again) return { outcome: 'stale-seq', seq: row.seq };
       if (row === null) {
         if (!roomForOne(nowMs)) return { outcome: 'full' };
         rows = rows! + 1;

@@ -110,6 +110,8 @@ export async function openCard(bytes: Uint8Array, { nowMs }: { nowMs: number }):
   } catch (error) {
     throw malformed('it is not a signed envelope with a card in it', error);
   }
+  // What is outside the signature must have one form, else anybody could make variants of a card.
+  if (!Buffer.from(envelope.marshal()).equals(bytes)) throw malformed('it is not in its shortest form');
   if (!PAYLOAD_TYPE.equals(envelope.payloadType)) throw malformed('the envelope holds something else');
   const card = readCard(message);
   let genuine = false;

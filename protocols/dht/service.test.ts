@@ -13,6 +13,7 @@ import { sealCard } from '../contact-card/card.ts';
 import { countersign, openProposal, proposeCertificate } from '../phonebook/certificate.ts';
 import { cardKey, nameKey } from './records.ts';
 import { lookupCard, lookupName, publishCard, publishCertificate, tincanDht } from './service.ts';
+import type { DhtRecords } from './service.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 20);
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -150,4 +151,44 @@ void test('records outlive the bootstrap node, and neither age nor forgery overw
   await assert.rejects(async () => publishCard(dht, { bytes: await bob(4), peerId }, { signal: signal() }), {
     code: 'expired',
   });
+});
+
+type Events = ReturnType<DhtRecords['get']>;
+
+/** A DHT that answers with these values, and then fails or goes on for ever. */
+function answering(values: Uint8Array[], failure?: Error) {
+  const state = { asked: 0, ended: false };
+  const get = async function* () {
+    try {
+      for (const value of values) {
+        state.asked++;
+        yield { name: 'PEER_RESPONSE', record: { key: cardKey(''), value } };
+      }
+      if (failure !== undefined) throw failure;
+    } finally {
+      state.ended = true;
+    }
+  };
+  const dht: DhtRecords = {
+    get: get as unknown as () => Events,
+    put: get as unknown as () => Events,
+    validators: {},
+  };
+  return { state, dht };
+}
+
+void test('a lookup ends when enough servers have answered, and takes the newest', async () => {
+  const values = await Promise.all([bob(3), bob(5), bob(4), bob(2), bob(9)]);
+  const { state, dht } = answering(values);
+  const found = await lookupCard(dht, owner.publicKey.toString(), { nowMs: NOW_MS, signal: signal() });
+  assert.equal(found?.card.seq, 5);
+  assert.deepEqual(state, { asked: 4, ended: true });
+});
+
+void test('a lookup that fails at the end keeps what it found', async () => {
+  const failure = new Error('could not send correction');
+  const lookups = { nowMs: NOW_MS, signal: signal() };
+  const some = answering([await bob(3), Buffer.from('noise')], failure);
+  assert.equal((await lookupCard(some.dht, owner.publicKey.toString(), lookups))?.card.seq, 3);
+  await assert.rejects(lookupCard(answering([], failure).dht, owner.publicKey.toString(), lookups), failure);
 });
