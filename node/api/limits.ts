@@ -8,11 +8,10 @@ const JSON_ESCAPE_BYTES = 6;
 /** Characters of `to` (an invite is the longest) and `ref`, their escapes counted, and the names around them. */
 const OTHER_FIELDS_BYTES = 32 * 1024;
 
-/** One line of the streaming send, in bytes: any message that is allowed fits, however it is escaped. */
-export const MAX_LINE_BYTES = MAX_TEXT_BYTES * JSON_ESCAPE_BYTES + OTHER_FIELDS_BYTES;
-
-/** The body of any other request, in bytes: the same message as one line. */
-export const MAX_BODY_BYTES = MAX_LINE_BYTES;
+/**
+ * One body, or one line of the streaming send, in bytes: any message that is allowed fits, however it is escaped.
+ */
+export const MAX_JSON_BYTES = MAX_TEXT_BYTES * JSON_ESCAPE_BYTES + OTHER_FIELDS_BYTES;
 
 /** Characters of a path parameter: an invite, which the contract ends at 4,096, percent-encoded. */
 export const MAX_PARAM_CHARACTERS = 3 * 4096;

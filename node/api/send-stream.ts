@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ControlError } from '../../protocols/control/errors.ts';
 import { MESSAGE_STATES } from '../../protocols/control/routes.ts';
-import { LINGER_MS, MAX_LINE_BYTES, MAX_UNANSWERED } from './limits.ts';
+import { LINGER_MS, MAX_JSON_BYTES, MAX_UNANSWERED } from './limits.ts';
 import { refusal } from './refusals.ts';
 import { LineSplitter, parseSendLine, refusalLine, stateLine } from './send-lines.ts';
 import type { Ref } from './send-lines.ts';
@@ -63,7 +63,7 @@ export function serveSendStream(
   { sendBatch, until, signal }: SendStreamOptions,
 ): void {
   const gone = new AbortController();
-  const splitter = new LineSplitter(MAX_LINE_BYTES);
+  const splitter = new LineSplitter(MAX_JSON_BYTES);
   /** The marks of the messages that have not settled yet. */
   const unanswered = new Map<number, Ref>();
   let batch: StreamedMessage[] = [];

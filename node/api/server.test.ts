@@ -1,153 +1,38 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer, request } from 'node:http';
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import { createServer } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { TestContext } from 'node:test';
-import { promisify } from 'node:util';
 import pino from 'pino';
-import type { ControlOperations, ErrorView, EventView } from '../../protocols/control/contract.ts';
+import type { ControlOperations } from '../../protocols/control/contract.ts';
 import { ControlError } from '../../protocols/control/errors.ts';
 import { ERROR_STATUS, EVENTS_PATH, routes, SEND_STREAM_PATH } from '../../protocols/control/routes.ts';
 import type { RouteName } from '../../protocols/control/routes.ts';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
 import { eventLog } from '../event-log.ts';
-import { MAX_LINE_BYTES, MAX_UNANSWERED } from './limits.ts';
+import { MAX_JSON_BYTES } from './limits.ts';
 import { ERROR_MEANINGS } from './operations.ts';
-import type { SendBatch } from './send-stream.ts';
 import { controlServer } from './server.ts';
-
-const PEER = '12D3KooWGzBq5VLxBkDbvBmGLgpN9kT8HmY8eVh3Cq1ygMdCpYEq';
-const ID = '018f0000-0000-7000-8000-000000000001';
-const TOKEN = 'a-token-of-this-test';
+import {
+  ID,
+  TOKEN,
+  sent,
+  deliverAll,
+  serve,
+  open,
+  ask,
+  openStream,
+  text,
+  authorised,
+} from './api-fixture.ts';
+import type { Call, Ask } from './api-fixture.ts';
 
 const execute = promisify(execFile);
-
-type Call = { name: string; input: Record<string, unknown>; signal: AbortSignal };
-type Run = (call: Call) => unknown;
-
-const sent = { id: ID, state: 'queued', to: PEER, failure: null };
-
-/** Delivers everything at once. */
-const deliverAll: SendBatch = (messages, onChanges) => {
-  for (const state of ['queued', 'delivered'] as const) {
-    onChanges(messages.map(({ index }) => ({ index, id: ID, to: PEER, state })));
-  }
-};
-
-async function serve(
-  t: TestContext,
-  { run = () => sent, sendStream = deliverAll }: { run?: Run; sendStream?: SendBatch } = {},
-) {
-  const dir = await mkdtemp(join(tmpdir(), 'tincan-api-'));
-  const socketPath = join(dir, 'control.sock');
-  const operations = Object.fromEntries(
-    Object.keys(routes).map((name) => [
-      name,
-      async (input: Record<string, unknown>, { signal }: { signal: AbortSignal }) =>
-        run({ name, input, signal }),
-    ]),
-  ) as unknown as ControlOperations;
-  const events = eventLog({ messagesAfter: async () => [], nowRow: 0 });
-  const server = controlServer({
-    operations,
-    events,
-    sendStream,
-    socketPath,
-    http: '127.0.0.1:0',
-    token: TOKEN,
-    logger: pino({ level: 'silent' }),
-    version: '1.2.3',
-  });
-  await server.start({ signal: new AbortController().signal });
-  t.after(async () => {
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
-  });
-  return { server, events, socketPath, port: Number(new URL(server.url).port) };
-}
-
-interface Ask {
-  method?: string;
-  path: string;
-  body?: unknown;
-  headers?: Record<string, string>;
-}
-
-/** Over the Unix socket, or the loopback port. */
-function open(where: string | number, { method = 'GET', path, headers = {} }: Ask): ClientRequest {
-  const to = typeof where === 'string' ? { socketPath: where } : { host: '127.0.0.1', port: where };
-  return request({ ...to, method, path, headers, agent: false });
-}
-
-async function ask(where: string | number, asked: Ask) {
-  const sending = open(where, {
-    ...asked,
-    headers: {
-      ...(asked.body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...asked.headers,
-    },
-  });
-  sending.end(typeof asked.body === 'string' ? asked.body : JSON.stringify(asked.body));
-  const [response] = (await once(sending, 'response')) as [IncomingMessage];
-  const body = await text(response);
-  return {
-    status: response.statusCode,
-    headers: response.headers,
-    body: JSON.parse(body) as ErrorView & Record<string, unknown>,
-  };
-}
-
-async function text(response: IncomingMessage): Promise<string> {
-  let all = '';
-  response.setEncoding('utf8');
-  for await (const chunk of response as AsyncIterable<string>) all += chunk;
-  return all;
-}
-
-async function openStream(where: string, path = SEND_STREAM_PATH) {
-  const sending = open(where, {
-    method: 'POST',
-    path,
-    headers: { 'content-type': 'application/x-ndjson' },
-  });
-  sending.flushHeaders();
-  const [response] = (await once(sending, 'response')) as [IncomingMessage];
-  return { sending, response };
-}
-
-async function lines(response: IncomingMessage): Promise<Record<string, unknown>[]> {
-  const all = await text(response);
-  return all
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
-}
-
-/** Reads an event stream until it has `count` events. */
-async function readEvents(response: IncomingMessage, count: number): Promise<EventView[]> {
-  const events: EventView[] = [];
-  let rest = '';
-  response.setEncoding('utf8');
-  for await (const chunk of response as AsyncIterable<string>) {
-    const blocks = (rest + chunk).split('\n\n');
-    rest = blocks.pop()!;
-    for (const block of blocks) {
-      const data = /^data: (.*)$/m.exec(block)?.[1];
-      if (data !== undefined) events.push(JSON.parse(data) as EventView);
-    }
-    if (events.length >= count) break;
-  }
-  return events;
-}
-
-const authorised = { authorization: `Bearer ${TOKEN}` };
 
 const BODIES: Partial<Record<RouteName, object>> = {
   claimName: { name: 'ada' },
@@ -207,7 +92,7 @@ void test('what is malformed is refused with its field', async (t) => {
     ],
     [{ method: 'POST', path: '/v1/messages', body: '{"to":' }, 'invalid', 'body'],
     [
-      { method: 'POST', path: '/v1/messages', body: { to: 'a', text: 'x'.repeat(MAX_LINE_BYTES) } },
+      { method: 'POST', path: '/v1/messages', body: { to: 'a', text: 'x'.repeat(MAX_JSON_BYTES) } },
       'too-large',
       'body',
     ],
@@ -399,169 +284,6 @@ void test('stop ends streams at once and answers what is running', async (t) => 
   await Promise.all([server.stop(), text(eventResponse), text(response)]);
   assert.equal((await asked).body.error.code, 'unavailable');
   assert.ok(performance.now() - before < 1000);
-});
-
-void test('events: live, by cursor, by Last-Event-ID, which wins', async (t) => {
-  const { events, socketPath } = await serve(t);
-  const listen = async (path: string, headers = {}): Promise<IncomingMessage> => {
-    const sending = open(socketPath, { path, headers });
-    sending.end();
-    const [response] = (await once(sending, 'response')) as [IncomingMessage];
-    assert.equal(response.headers['content-type'], 'text/event-stream; charset=utf-8');
-    return response;
-  };
-  const start = events.cursor();
-  const live = readEvents(await listen(EVENTS_PATH), 2);
-  events.append({ type: 'warning', message: 'one\ntwo' });
-  events.append({ type: 'warning', message: 'three' });
-  const seen = await live;
-  assert.deepEqual(
-    seen.map((event) => event.type === 'warning' && event.message),
-    ['one\ntwo', 'three'],
-  );
-  assert.deepEqual(await readEvents(await listen(`${EVENTS_PATH}?after=${start}`), 2), seen);
-  const [, second] = seen;
-  const again = await listen(`${EVENTS_PATH}?after=${start}`, { 'last-event-id': seen[0]!.cursor });
-  assert.deepEqual(await readEvents(again, 1), [second]);
-});
-
-void test('a slow reader of events overflows and learns of it', async (t) => {
-  const { events, socketPath } = await serve(t);
-  const sending = open(socketPath, { path: EVENTS_PATH });
-  sending.end();
-  const [response] = (await once(sending, 'response')) as [IncomingMessage];
-  // 24,000 events of 1 KiB: more than the ring and every buffer on the way.
-  for (let round = 0; round < 24; round++) {
-    for (let n = 0; n < 1000; n++) events.append({ type: 'warning', message: 'w'.repeat(1000) });
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  events.append({ type: 'contact', peerId: PEER, change: 'added' });
-  const types = new Set<string>();
-  for await (const event of eventsOf(response)) {
-    types.add(event.type);
-    if (event.type === 'resync') break;
-  }
-  assert.ok(types.has('resync'));
-});
-
-async function* eventsOf(response: IncomingMessage): AsyncGenerator<EventView> {
-  let rest = '';
-  response.setEncoding('utf8');
-  for await (const chunk of response as AsyncIterable<string>) {
-    const blocks = (rest + chunk).split('\n\n');
-    rest = blocks.pop()!;
-    for (const block of blocks) {
-      const data = /^data: (.*)$/m.exec(block)?.[1];
-      if (data !== undefined) yield JSON.parse(data) as EventView;
-    }
-  }
-}
-
-void test('streaming send: 10,000 messages over one request, each answered', async (t) => {
-  let batches = 0;
-  const { socketPath } = await serve(t, {
-    sendStream: (messages, onChanges, options) => {
-      batches++;
-      setImmediate(() => deliverAll(messages, onChanges, options));
-    },
-  });
-  const { sending, response } = await openStream(socketPath);
-  const answers = lines(response);
-  for (let n = 0; n < 10_000; n++) sending.write(`{"to":"ben","text":"message ${n}","ref":${n}}\n`);
-  sending.end();
-  const all = await answers;
-  assert.equal(all.length, 20_000);
-  const delivered = all.filter(({ state }) => state === 'delivered').map(({ ref }) => ref);
-  assert.deepEqual(
-    delivered,
-    Array.from({ length: 10_000 }, (_, n) => n),
-  );
-  assert.ok(batches < 1000, `${batches} batches`);
-});
-
-void test('streaming send: a bad line is answered with its ref, the others go on', async (t) => {
-  const { socketPath } = await serve(t, {
-    sendStream: (messages, onChanges, options) => {
-      const unknown = messages.filter(({ to }) => to === 'nobody');
-      const error = new ControlError('not-found', 'nobody is known by that name', { field: 'to' });
-      onChanges(unknown.map(({ index }) => ({ index, error })));
-      deliverAll(
-        messages.filter(({ to }) => to !== 'nobody'),
-        onChanges,
-        options,
-      );
-    },
-  });
-  const { sending, response } = await openStream(socketPath, `${SEND_STREAM_PATH}?until=queued`);
-  sending.write('{"to":"ben","text":"","ref":"a"}\nnot json\n\n{"to":"nobody","text":"x","ref":2}\n');
-  sending.write(Buffer.from([0x22, 0xff, 0x22, 0x0a]));
-  sending.end('{"to":"ben","text":"without a newline","ref":3}');
-  const all = await lines(response);
-  assert.deepEqual(
-    all.map(({ ref, state, error }) => [ref, state ?? (error as ErrorView['error']).code]),
-    [
-      ['a', 'invalid'],
-      [undefined, 'invalid'],
-      [undefined, 'invalid'],
-      [2, 'not-found'],
-      [3, 'queued'],
-    ],
-  );
-});
-
-void test('streaming send: a line over the limit ends the request', async (t) => {
-  const { socketPath } = await serve(t);
-  const { sending, response } = await openStream(socketPath);
-  sending.on('error', () => undefined);
-  sending.write(`{"to":"ben","text":"${'x'.repeat(MAX_LINE_BYTES)}`);
-  const [answer] = await lines(response);
-  assert.equal((answer as unknown as ErrorView).error.code, 'too-large');
-});
-
-void test('streaming send: reading stops while too much is unanswered', async (t) => {
-  let taken = 0;
-  let answer: (() => void) | undefined;
-  const { socketPath } = await serve(t, {
-    sendStream: (messages, onChanges, options) => {
-      taken += messages.length;
-      const before = answer;
-      answer = () => {
-        before?.();
-        deliverAll(messages, onChanges, options);
-      };
-      if (taken >= MAX_UNANSWERED) full.resolve();
-    },
-  });
-  const full = Promise.withResolvers<void>();
-  const { sending, response } = await openStream(socketPath);
-  const answers = lines(response);
-  const count = 50_000;
-  for (let n = 0; n < count; n++) sending.write(`{"to":"ben","text":"${'x'.repeat(40)}"}\n`);
-  sending.end();
-  await full.promise;
-  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(taken < MAX_UNANSWERED + 4000, `${taken} were taken`);
-  const answering = setInterval(() => {
-    const now = answer;
-    answer = undefined;
-    now?.();
-  }, 1);
-  t.after(() => clearInterval(answering));
-  assert.equal((await answers).length, 2 * count);
-});
-
-void test('streaming send: a client that leaves aborts the signal', async (t) => {
-  const given = Promise.withResolvers<AbortSignal>();
-  const { socketPath } = await serve(t, {
-    sendStream: (_messages, _onChanges, { signal }) => given.resolve(signal),
-  });
-  const { sending, response } = await openStream(socketPath);
-  response.on('error', () => undefined);
-  sending.on('error', () => undefined);
-  sending.write('{"to":"ben","text":"x"}\n');
-  const signal = await given.promise;
-  sending.destroy();
-  if (!signal.aborted) await once(signal, 'abort');
 });
 
 void test('OpenAPI 3.1 has every operation, parameter and error of the contract', async (t) => {

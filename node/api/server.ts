@@ -10,7 +10,7 @@ import type { EventLog } from '../event-log.ts';
 import { ControlError } from '../../protocols/control/errors.ts';
 import { accessCheck, parseHttpAddress } from './access.ts';
 import { serveEvents } from './event-stream.ts';
-import { LINGER_MS, MAX_BODY_BYTES, MAX_PARAM_CHARACTERS } from './limits.ts';
+import { LINGER_MS, MAX_JSON_BYTES, MAX_PARAM_CHARACTERS } from './limits.ts';
 import { closeServer, httpServer, listenOnPort, listenOnSocket } from './listeners.ts';
 import { addOpenapi } from './openapi.ts';
 import { addOperations } from './operations.ts';
@@ -80,7 +80,7 @@ export function controlServer(init: ControlServerInit): ControlServer {
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     exposeHeadRoutes: false,
-    bodyLimit: MAX_BODY_BYTES,
+    bodyLimit: MAX_JSON_BYTES,
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     // The servers are ours, as there are two of them for one set of routes.
     serverFactory: (handler) => httpServer(handler),

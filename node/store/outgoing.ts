@@ -3,7 +3,7 @@ import { encodeMessage, ID_BYTES, messageHash } from '../../protocols/chat/messa
 import { CHAT_LIMITS, encodeMessageFrame } from '../../protocols/chat/protocol.ts';
 import { addRange, contiguousUpTo, missingFrom } from '../../protocols/chat/ranges.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
-import { encodeFrames } from '../../protocols/framing/frames.ts';
+import { encodeFrames, framedBytes } from '../../protocols/framing/frames.ts';
 import type { Chain, Chains } from './chains.ts';
 import { tick } from './clock.ts';
 import { newMessageId } from './message-id.ts';
@@ -167,12 +167,12 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
         clocks[index * 2] = clock.ms;
         clocks[index * 2 + 1] = clock.count;
         ids.set(id, index * ID_BYTES);
-        const frame = encodeFrames([encodeMessageFrame(body)]);
+        const frame = encodeMessageFrame(body);
         frames.push(frame);
-        ends[index] = (index === 0 ? 0 : ends[index - 1]!) + frame.byteLength;
+        ends[index] = (index === 0 ? 0 : ends[index - 1]!) + framedBytes(frame.byteLength);
       }
       chains.flush();
-      return { rows, counters, chains: chainIds, ids, clocks, frames: Buffer.concat(frames), ends };
+      return { rows, counters, chains: chainIds, ids, clocks, frames: encodeFrames(frames), ends };
     },
 
     /** What is not delivered yet to one peer. */

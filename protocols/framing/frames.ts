@@ -11,10 +11,15 @@ function prefixBytes(length: number): number {
   return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
 }
 
+/** How many bytes a frame of `length` bytes takes on the wire. */
+export function framedBytes(length: number): number {
+  return prefixBytes(length) + length;
+}
+
 /** Encodes frames, each with its length before it, into one buffer, so that they cross the stack together. */
 export function encodeFrames(frames: readonly Uint8Array[]): Uint8Array {
   let total = 0;
-  for (const frame of frames) total += prefixBytes(frame.byteLength) + frame.byteLength;
+  for (const frame of frames) total += framedBytes(frame.byteLength);
   const out = new Uint8Array(total);
   let at = 0;
   for (const frame of frames) {

@@ -3,11 +3,19 @@ import { Worker } from 'node:worker_threads';
 import { StoreError } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 import { CLOSE } from './worker.ts';
-import type { Call, Reply } from './worker.ts';
+import type { Call, Durability, Reply } from './worker.ts';
 
 interface Pending {
   resolve: (value: unknown) => void;
   reject: (error: Error) => void;
+}
+
+export interface CallOptions {
+  /**
+   * What the changes survive: `disk`, the default, anything; `process` the end of this process however it comes, but not
+   * a power cut, which takes them back without damage. Costs no fsync when nothing else in the group needs one.
+   */
+  durability?: Durability;
 }
 
 type WorkerMessage =
@@ -72,17 +80,18 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
   }
 
   /**
-   * Runs an operation. Resolves once its changes are on disk.
+   * Runs an operation. Resolves once its changes are on disk, or as safe as `options.durability` asks for.
    *
    * @throws StoreError when it failed; nothing of it was kept
    */
   call<Name extends keyof Ops & string>(
     operation: Name,
     argument: Parameters<Ops[Name]>[0],
+    { durability = 'disk' }: CallOptions = {},
   ): Promise<ReturnType<Ops[Name]>> {
     if (this.#closed !== undefined) return Promise.reject(new StoreError('the store is closed', 'closed'));
     const id = this.#nextId++;
-    this.#calls.push({ id, operation, argument });
+    this.#calls.push({ id, operation, argument, durability });
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(() => this.#flush());

@@ -3,10 +3,14 @@ import type { DatabaseSync } from 'node:sqlite';
 import { storeErrorCode } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 
+/** What a call's changes have to survive: a power cut, or only the end of the process. */
+export type Durability = 'disk' | 'process';
+
 export interface Call {
   id: number;
   operation: string;
   argument: unknown;
+  durability: Durability;
 }
 
 export interface Reply {
@@ -38,8 +42,22 @@ export const STORE_PRAGMAS = `
   PRAGMA wal_autocheckpoint = 4000;
 `;
 
-/** Runs a group of calls as one transaction: each call keeps or loses its own changes, the commit keeps or loses all. */
-export function runGroup({ database, operations, rolledBack }: OpenStore, calls: readonly Call[]): Reply[] {
+/**
+ * Runs a group of calls as one transaction: each call keeps or loses its own changes, the commit keeps or loses all.
+ * The commit is synced to disk unless no call of the group asks for that.
+ */
+export function runGroup(store: OpenStore, calls: readonly Call[]): Reply[] {
+  if (calls.some(({ durability }) => durability === 'disk')) return runTransaction(store, calls);
+  // In WAL mode, NORMAL syncs only at checkpoints: a power cut may take the last commits back, whole.
+  store.database.exec('PRAGMA synchronous = NORMAL');
+  try {
+    return runTransaction(store, calls);
+  } finally {
+    store.database.exec('PRAGMA synchronous = FULL');
+  }
+}
+
+function runTransaction({ database, operations, rolledBack }: OpenStore, calls: readonly Call[]): Reply[] {
   const replies: Reply[] = [];
   const failure = (id: number, error: unknown): Reply => ({
     id,
