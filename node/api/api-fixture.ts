@@ -4,7 +4,6 @@ import { request } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import pino from 'pino';
 import type { ControlOperations, ErrorView, EventView } from '../../protocols/control/contract.ts';

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { EVENTS_PATH } from '../../protocols/control/routes.ts';
-import { PEER, ID, serve, open, text, eventsOf, readEvents } from './api-fixture.ts';
+import { eventLog } from '../event-log.ts';
+import { serveEvents } from './event-stream.ts';
+import { PEER, serve, open, eventsOf, readEvents } from './api-fixture.ts';
 
 void test('events: live, by cursor, by Last-Event-ID, which wins', async (t) => {
   const { events, socketPath } = await serve(t);
@@ -46,4 +50,24 @@ void test('a slow reader of events overflows and learns of it', async (t) => {
     if (event.type === 'resync') break;
   }
   assert.ok(types.has('resync'));
+});
+
+void test('a silent stream has a heartbeat, and ends with its signal', async (t) => {
+  const leaving = new AbortController();
+  const events = eventLog({ messagesAfter: async () => [], nowRow: 0 });
+  const server = createServer((_request, response) => {
+    void serveEvents(response, { events, after: undefined, signal: leaving.signal, heartbeatMs: 1 });
+  });
+  server.listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const sending = open((server.address() as AddressInfo).port, { path: '/' });
+  sending.end();
+  const [response] = (await once(sending, 'response')) as [IncomingMessage];
+  let all = '';
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    all += chunk.toString();
+    if (all.includes('\n\n:\n\n:\n\n')) leaving.abort();
+  }
+  assert.ok(all.startsWith(`id: ${events.cursor()}\n\n`));
 });

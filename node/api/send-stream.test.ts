@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { request } from 'node:http';
 import { test } from 'node:test';
 import type { ErrorView } from '../../protocols/control/contract.ts';
 import { ControlError } from '../../protocols/control/errors.ts';
 import { SEND_STREAM_PATH } from '../../protocols/control/routes.ts';
 import { MAX_JSON_BYTES, MAX_UNANSWERED } from './limits.ts';
-import { deliverAll, serve, openStream, lines, text } from './api-fixture.ts';
+import { deliverAll, serve, openStream, lines } from './api-fixture.ts';
 
 void test('streaming send: 10,000 messages over one request, each answered', async (t) => {
   let batches = 0;
