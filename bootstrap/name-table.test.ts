@@ -34,9 +34,9 @@ function row(name: string, owner: string, seq: number, nowMs = NOW_MS): NameRow 
 void test('of everybody who asks in one commit the first gets the name', () => {
   const { database, operations, rolledBack } = openTable();
   const replies = runGroup({ database, operations, rolledBack }, [
-    { id: 1, operation: 'names.claim', argument: row('bob', 'a', 1) },
-    { id: 2, operation: 'names.claim', argument: row('bob', 'b', 1) },
-    { id: 3, operation: 'names.claim', argument: row('eve', 'a', 1) },
+    { id: 1, operation: 'names.claim', argument: row('bob', 'a', 1), durability: 'disk' },
+    { id: 2, operation: 'names.claim', argument: row('bob', 'b', 1), durability: 'disk' },
+    { id: 3, operation: 'names.claim', argument: row('eve', 'a', 1), durability: 'disk' },
   ]);
   assert.deepEqual(
     replies.map(({ value }) => value),

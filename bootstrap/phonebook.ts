@@ -131,12 +131,12 @@ export function phonebook({ store, privateKey, nowMs, limits = PHONEBOOK_LIMITS 
     if (ownName == null) return;
     const before = row.saved;
     row.saved = { reachedAt, atMs: nowMs() };
-    store
-      .call('names.seen', { owner, peerRecord, contactCard, contactCardExpiresMs, lastSeenMs })
-      .catch(() => {
-        // It is a convenience, and the next renewal tries again: no reason to refuse this one.
-        row.saved = before;
-      });
+    const seen = { owner, peerRecord, contactCard, contactCardExpiresMs, lastSeenMs };
+    // Presence is heard of again soon; it is not worth an fsync.
+    store.call('names.seen', seen, { durability: 'process' }).catch(() => {
+      // The next renewal tries again: no reason to refuse this one.
+      row.saved = before;
+    });
   }
 
   function isSaved({ saved, reachedAt }: PresenceRow): boolean {

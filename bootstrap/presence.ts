@@ -46,6 +46,7 @@ export class Presence {
   /** The order of the listing: names first, then peer ids. Sorted; each stands for a row in `#listed`. */
   #order: string[] = [];
   readonly #listed = new Map<string, PresenceRow>();
+  readonly #named = new Map<string, PresenceRow>();
 
   constructor({ nowMs, limits }: { nowMs: () => number; limits: PresenceLimits }) {
     this.#nowMs = nowMs;
@@ -77,16 +78,18 @@ export class Presence {
     return row;
   }
 
-  /** Sets the name a peer is listed under. Whoever was listed under it before no longer is. */
+  /** Sets the name of a peer. Whoever was known by it before no longer is. */
   named(peerId: string, ownName: OwnName | null): void {
     const row = this.#rows.get(peerId);
     if (row === undefined) return;
     if (ownName !== null) {
-      const before = this.#listed.get(keyOf(ownName.name, peerId));
+      const before = this.#named.get(ownName.name);
       if (before !== undefined && before !== row) this.named(before.peerId, null);
     }
     this.#unlist(row);
+    if (row.ownName != null) this.#named.delete(row.ownName.name);
     row.ownName = ownName;
+    if (ownName !== null) this.#named.set(ownName.name, row);
     this.#list(row);
   }
 
@@ -185,6 +188,7 @@ export class Presence {
       if (fits() || looked++ === EVICTION_LOOK) break;
       if (row.peerId === exceptPeerId || this.isOnline(row)) continue;
       this.#unlist(row);
+      if (row.ownName != null) this.#named.delete(row.ownName.name);
       this.#rows.delete(row.peerId);
       this.#bytes -= sizeOf(row);
     }
