@@ -28,9 +28,10 @@ const KEPT_MS = 21 * 24 * 3_600_000;
 
 /**
  * The window of a collect stream. It has to cover the time from sending a blob to its acknowledgement, which includes the
- * recipient's commit, at full speed.
+ * recipient's commit. Measured on loopback with one recipient of 331-byte blobs: 28,000 a second with a window of 64,
+ * 62,000 with 256, no more with 1,024.
  */
-const WINDOW_BLOBS = 64;
+const WINDOW_BLOBS = 256;
 const WINDOW_BYTES = 1024 * 1024;
 
 /** Some commits' worth at full speed; a server has this much to spare. */

@@ -11,7 +11,7 @@ import type { PeerId } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { runGroup } from '../protocols/group-commit/worker.ts';
-import type { OpenStore } from '../protocols/group-commit/worker.ts';
+import type { Call, OpenStore } from '../protocols/group-commit/worker.ts';
 import type { Collection } from '../protocols/mailbox/handler.ts';
 import { peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
 import { End_Reason, Status } from '../protocols/mailbox/protocol.ts';
@@ -40,7 +40,10 @@ const small: MailboxLimits = {
 };
 
 /** A mailbox over a database in this thread, each call a transaction of its own. */
-function open(t: TestContext, { file = ':memory:', limits = {} as Partial<MailboxLimits> } = {}) {
+function open(
+  t: TestContext,
+  { file = ':memory:', limits = {} }: { file?: string; limits?: Partial<MailboxLimits> } = {},
+) {
   const all = { ...small, ...limits };
   const database = new DatabaseSync(file);
   database.exec(MAILBOX_SCHEMA);
@@ -50,7 +53,9 @@ function open(t: TestContext, { file = ':memory:', limits = {} as Partial<Mailbo
   const state = { failing: false };
   const call = async (operation: string, argument: unknown): Promise<unknown> => {
     if (state.failing) throw new StoreError('no room', 'disk-full');
-    const [reply] = runGroup(store, [{ id: 1, operation, argument: structuredClone(argument) }]);
+    const [reply] = runGroup(store, [
+      { id: 1, operation, argument: structuredClone(argument), durability: 'disk' } as Call,
+    ]);
     if (reply!.error !== undefined) throw new StoreError(reply!.error.message, reply!.error.code);
     return structuredClone(reply!.value);
   };

@@ -7,16 +7,11 @@ import {
 } from '@libp2p/interface';
 import type { PeerId, Stream } from '@libp2p/interface';
 import { readFrames, sendFrames } from '../framing/streams.ts';
+import { encodeDeposit } from './blob-frames.ts';
 import { depositOutcome, MailboxError } from './errors.ts';
 import type { DepositAnswer } from './errors.ts';
 import { peerIdToBytes } from './peer-id-bytes.ts';
-import {
-  decodeServerFrame,
-  encodeDeposit,
-  MAX_BLOB_BYTES,
-  MAX_SERVER_FRAME_BYTES,
-  nextSeq,
-} from './protocol.ts';
+import { decodeServerFrame, MAX_BLOB_BYTES, MAX_SERVER_FRAME_BYTES, nextSeq } from './protocol.ts';
 import type { AnswerRun } from './protocol.ts';
 
 /**

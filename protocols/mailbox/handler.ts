@@ -3,11 +3,11 @@ import type { Connection, PeerId, Stream, StreamHandlerOptions } from '@libp2p/i
 import { pipe } from 'it-pipe';
 import { BatchQueue } from '../framing/batch-queue.ts';
 import { frameSink, readFrames, sendFrames } from '../framing/streams.ts';
+import { encodeBlob } from './blob-frames.ts';
 import {
   answerRuns,
   decodeClientFrame,
   encodeAnswers,
-  encodeBlob,
   encodeEnd,
   MAX_CLIENT_FRAME_BYTES,
 } from './protocol.ts';

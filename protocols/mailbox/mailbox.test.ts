@@ -10,6 +10,7 @@ import { streamPair } from '@libp2p/utils';
 import { BatchQueue } from '../framing/batch-queue.ts';
 import { encodeFrames } from '../framing/frames.ts';
 import { readFrames, sendFrames } from '../framing/streams.ts';
+import { encodeBlob, encodeDeposit } from './blob-frames.ts';
 import { depositor } from './client.ts';
 import { collect } from './collect.ts';
 import type { Blob } from './collect.ts';
@@ -22,9 +23,7 @@ import {
   decodeServerFrame,
   encodeAcknowledge,
   encodeAnswers,
-  encodeBlob,
   encodeCollect,
-  encodeDeposit,
   encodeEnd,
   End_Reason,
   MAX_BLOB_BYTES,

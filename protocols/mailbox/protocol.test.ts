@@ -1,23 +1,29 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import fc from 'fast-check';
+import { encodeFrames } from '../framing/frames.ts';
+import { encodeBlob, encodeDeposit } from './blob-frames.ts';
+import { peerIdToBytes } from './peer-id-bytes.ts';
 import {
   answerRuns,
   decodeClientFrame,
   decodeServerFrame,
   encodeAcknowledge,
   encodeAnswers,
-  encodeBlob,
   encodeCollect,
-  encodeDeposit,
   encodeEnd,
+  End_Reason,
   nextSeq,
   Status,
 } from './protocol.ts';
-import type { Answer, End_Reason } from './protocol.ts';
+import type { Answer } from './protocol.ts';
 
 const uint32 = fc.nat({ max: 0xffff_ffff });
-const time = fc.maxSafeNat();
+const time = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat());
 const bytes = fc.uint8Array({ maxLength: 300 });
 const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
   fc.record<T>(fields, { noNullPrototype: true });
@@ -33,7 +39,10 @@ test('what a client encodes, the mailbox decodes', () => {
     fc.property(
       record({ seq: uint32, recipient: bytes, blobId: bytes, expiresMs: time, blob: bytes }),
       (deposit) => {
-        assert.deepEqual(decodeClientFrame(encodeDeposit(deposit)), { type: 'deposit', deposit });
+        assert.deepEqual(decodeClientFrame(new Uint8Array(encodeDeposit(deposit))), {
+          type: 'deposit',
+          deposit,
+        });
       },
     ),
   );
@@ -48,7 +57,7 @@ test('what a client encodes, the mailbox decodes', () => {
 test('what a mailbox encodes, the client decodes', () => {
   fc.assert(
     fc.property(record({ depositor: bytes, depositedAtMs: time, blob: bytes }), (held) => {
-      assert.deepEqual(decodeServerFrame(encodeBlob(held)), { type: 'blob', held });
+      assert.deepEqual(decodeServerFrame(new Uint8Array(encodeBlob(held))), { type: 'blob', held });
     }),
   );
   fc.assert(
@@ -117,4 +126,42 @@ test('a body of a later version decodes to nothing', () => {
   // Field 9, empty message.
   assert.equal(decodeClientFrame(Uint8Array.of(0x4a, 0)), undefined);
   assert.equal(decodeServerFrame(Uint8Array.of(0x4a, 0)), undefined);
+});
+
+test('the worked exchange of the README is what is sent', async () => {
+  const readme = await readFile(new URL('README.md', import.meta.url), 'utf8');
+  const identity = async (seed: number) =>
+    peerIdToBytes(
+      peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed))),
+    );
+  const [alice, bob] = await Promise.all([identity(1), identity(2)]);
+  const time = 1_800_000_000_000;
+  const blob = Buffer.from('hello');
+  const expected = [
+    [
+      encodeDeposit({
+        seq: 0,
+        recipient: bob,
+        blobId: hash('sha256', blob, 'buffer'),
+        expiresMs: time,
+        blob,
+      }),
+    ],
+    encodeAnswers(
+      answerRuns([0], [{ status: Status.STORED, keptUntilMs: time, retryAfterMs: 0, detail: '' }]),
+    ),
+    [encodeCollect()],
+    [encodeBlob({ depositor: alice, depositedAtMs: time - 21 * 86_400_000, blob })],
+    [encodeAcknowledge(1)],
+    [encodeEnd(End_Reason.REPLACED)],
+  ].map((frames) => Buffer.from(encodeFrames(frames)).toString('hex'));
+  const shown = readme
+    .slice(readme.indexOf('## A worked exchange'))
+    .matchAll(/^(?:client|mailbox) {2,}((?:[0-9a-f]+ )*[0-9a-f]+).*\n((?: {12}.*\n)*)/gm)
+    .map(([, first, rest]) =>
+      [first!, ...rest!.split('\n').map((line) => line.trim().split(/ {2,}/)[0]!)]
+        .join('')
+        .replaceAll(' ', ''),
+    );
+  assert.deepEqual([...shown], expected);
 });

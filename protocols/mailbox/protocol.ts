@@ -90,20 +90,6 @@ export function encodeAcknowledge(count: number): Uint8Array {
   return clientFrame({ case: 'acknowledge', value: { $typeName: 'tincan.mailbox.v1.Acknowledge', count } });
 }
 
-export function encodeDeposit({ seq, recipient, blobId, expiresMs, blob }: Deposit): Uint8Array {
-  return clientFrame({
-    case: 'deposit',
-    value: {
-      $typeName: 'tincan.mailbox.v1.Deposit',
-      seq,
-      recipient,
-      blobId,
-      expiresMs: BigInt(expiresMs),
-      blob,
-    },
-  });
-}
-
 /**
  * Decodes a frame from a client. Its byte fields are views on `bytes`.
  *
@@ -180,13 +166,6 @@ export function encodeAnswers(runs: readonly AnswerRun[]): Uint8Array[] {
     frames.push(serverFrame({ case: 'answers', value: { $typeName: 'tincan.mailbox.v1.Answers', answers } }));
   }
   return frames;
-}
-
-export function encodeBlob({ depositor, depositedAtMs, blob }: HeldBlob): Uint8Array {
-  return serverFrame({
-    case: 'blob',
-    value: { $typeName: 'tincan.mailbox.v1.Blob', depositor, depositedAtMs: BigInt(depositedAtMs), blob },
-  });
 }
 
 export function encodeEnd(reason: End_Reason): Uint8Array {
