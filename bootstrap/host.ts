@@ -18,7 +18,7 @@ import { isPrivateNetwork } from './private-network.ts';
 import { endReservationsOnDisconnect } from './relay-reservations.ts';
 
 /** The bootstrap node's libp2p node. */
-export type Host = Awaited<ReturnType<typeof createHost>>;
+export type Host = Awaited<ReturnType<typeof createHost>>['host'];
 
 export interface HostInit {
   config: Pick<BootstrapConfig, 'listen' | 'announce' | 'maxConnections'>;
@@ -29,9 +29,10 @@ export interface HostInit {
 }
 
 /**
- * Starts libp2p: identify, ping, the DHT as a server and the relay.
+ * Makes the libp2p node: identify, ping, the DHT as a server and the relay. It listens when `start` is called, so that the
+ * handlers are there before the first peer: after a restart hundreds come back at once.
  *
- * @throws ListenError when an address can't be listened on, InvalidParametersError for one that is none
+ * @throws InvalidParametersError for an address that is none; `start` throws ListenError when one can't be listened on
  */
 export async function createHost({ config, privateKey, registry, log }: HostInit) {
   const errors: ListenError[] = [];
@@ -42,8 +43,9 @@ export async function createHost({ config, privateKey, registry, log }: HostInit
     limits: { ...HUB_LIMITS, maxConnections: config.maxConnections },
     onListenError: (error) => errors.push(error),
   });
-  const node = await createLibp2p({
+  const host = await createLibp2p({
     ...base,
+    start: false,
     logger: libp2pLogger(log),
     metrics: prometheusMetrics({ registry }),
     services: {
@@ -66,12 +68,14 @@ export async function createHost({ config, privateKey, registry, log }: HostInit
       }),
     },
   });
-  const fatal = fatalListenError(errors, config.listen.length);
-  if (fatal !== undefined) {
-    await node.stop();
-    throw fatal;
-  }
-  for (const error of errors) log.warn(error.message);
-  endReservationsOnDisconnect(node);
-  return node;
+  endReservationsOnDisconnect(host);
+  return {
+    host,
+    async start(): Promise<void> {
+      await host.start();
+      const fatal = fatalListenError(errors, config.listen.length);
+      if (fatal !== undefined) throw fatal;
+      for (const error of errors) log.warn(error.message);
+    },
+  };
 }

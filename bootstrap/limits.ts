@@ -14,6 +14,12 @@ export const REGISTRATION_LIMITS: RegistrationLimits = {
 /** Calls waiting for the store beyond which requests are turned away: a second's worth on a slow disk. */
 export const MAX_STORE_QUEUE = 10_000;
 
+/**
+ * Registrations and discoveries from one peer a minute. A client with the full thousand namespaces registers them in two
+ * minutes; any other needs a few an hour.
+ */
+export const RENDEZVOUS_REQUESTS_PER_MINUTE = 600;
+
 /** Discoveries under way at once: 16 MiB of pages. */
 export const MAX_DISCOVERIES = 64;
 

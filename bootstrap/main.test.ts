@@ -139,6 +139,7 @@ void test('serves rendezvous and HTTP, stops within three seconds, remembers aft
   assert.match(metrics, /^tincan_connected_peers 2$/m);
   assert.match(metrics, /^tincan_registrations 1$/m);
   assert.match(metrics, /^tincan_store_queue \d+$/m);
+  assert.match(metrics, /^tincan_store_bytes [1-9]\d+$/m);
   assert.match(metrics, /^libp2p_/m);
 
   assert.equal((await stat(config.dataDir)).mode & 0o777, 0o700);
@@ -304,4 +305,7 @@ void test('stops when it is told to before it is ready', async (t) => {
   });
   stopping.abort();
   await ended;
+
+  const stoppingLater = new AbortController();
+  await runBootstrap(config, { signal: stoppingLater.signal, onReady: () => stoppingLater.abort() });
 });

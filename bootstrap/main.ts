@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -22,6 +22,7 @@ import {
   MAX_STORE_QUEUE,
   PHONEBOOK_INBOUND_STREAMS,
   RENDEZVOUS_INBOUND_STREAMS,
+  RENDEZVOUS_REQUESTS_PER_MINUTE,
   STOP_LIBP2P_MS,
 } from './limits.ts';
 import { mailboxLimits } from './mailbox-limits.ts';
@@ -30,6 +31,8 @@ import { registerMetrics } from './metrics.ts';
 import { phonebook } from './phonebook.ts';
 import { rendezvousDecisions } from './rendezvous.ts';
 import type { BootstrapOperations, BootstrapStoreInit } from './store-worker.ts';
+
+const STORE_FILE = 'bootstrap.db';
 
 export interface RunOptions {
   /** Stops the node. */
@@ -55,7 +58,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   const store = stack.use(await openStore(config));
   const privateKey = await loadOrCreateIdentity(join(config.dataDir, 'identity.key'));
   const registry = new Registry();
-  const host = await createHost({ config, privateKey, registry, log });
+  const { host, start } = await createHost({ config, privateKey, registry, log });
   stack.defer(() => stopHost(host, log));
 
   const serving = new AbortController();
@@ -67,6 +70,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
     store,
     maxStoreQueue: MAX_STORE_QUEUE,
     maxDiscoveries: MAX_DISCOVERIES,
+    requestsPerMinute: RENDEZVOUS_REQUESTS_PER_MINUTE,
     now: nowMs,
   });
   await host.handle(RENDEZVOUS_PROTOCOL, rendezvousHandler(rendezvous, { ...streams, onError }), {
@@ -85,6 +89,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   stack.defer(() => mail.stop());
   await host.handle(MAILBOX_PROTOCOL, mailboxHandler(mail, streams), MAILBOX_STREAMS);
   mail.start();
+  await start();
 
   registerMetrics(registry, {
     connectedPeers: () => host.getPeers().length,
@@ -94,6 +99,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
     mailboxBlobs: async () => (await store.call('mailbox.totals', null)).blobs,
     mailbox: () => mail.counts(),
     storeQueue: () => store.waiting,
+    storeBytes: () => fileBytes(join(config.dataDir, STORE_FILE)),
   });
   const http = bootstrapHttp({
     phonebook: names.lookups,
@@ -113,14 +119,15 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   log.info(ready, 'ready');
   onReady(ready);
   await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info('stopping');
 }
 
 async function openStore(config: BootstrapConfig): Promise<StoreClient<BootstrapOperations>> {
   const init: BootstrapStoreInit = {
-    file: join(config.dataDir, 'bootstrap.db'),
+    file: join(config.dataDir, STORE_FILE),
     mailboxLimits: mailboxLimits(config),
   };
   try {
@@ -133,6 +140,12 @@ async function openStore(config: BootstrapConfig): Promise<StoreClient<Bootstrap
         : `cannot open ${init.file}: ${error.message}`;
     throw new StoreError(message, error.code, { cause: error });
   }
+}
+
+/** The database with its write-ahead log. */
+async function fileBytes(file: string): Promise<number> {
+  const sizes = await Promise.all([file, `${file}-wal`].map(async (path) => (await stat(path)).size));
+  return sizes.reduce((total, size) => total + size, 0);
 }
 
 async function stopHost(host: Host, log: Logger): Promise<void> {

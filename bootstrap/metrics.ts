@@ -11,6 +11,7 @@ export interface MetricSources {
   mailboxBlobs: () => Promise<number>;
   mailbox: () => MailboxCounts;
   storeQueue: () => number;
+  storeBytes: () => Promise<number>;
 }
 
 /** Adds the bootstrap node's own figures to those of libp2p and Node. */
@@ -77,4 +78,5 @@ export function registerMetrics(registry: Registry, sources: MetricSources): voi
     return { sent, acknowledged, expired };
   });
   gauge('tincan_store_queue', 'Calls waiting for the store', sources.storeQueue);
+  gauge('tincan_store_bytes', 'Disk the store takes, nearly all of it blobs', sources.storeBytes);
 }

@@ -2,7 +2,11 @@ import type { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { RendezvousRefusedError } from '../protocols/rendezvous/errors.ts';
 import type { RendezvousDecisions } from '../protocols/rendezvous/handler.ts';
+import { depositRate as peerRate } from './deposit-rate.ts';
 import type { RegistrationOperations } from './registration-table.ts';
+
+/** A registration that a power cut takes back comes again: its peer has lost the connection too, and registers anew. */
+const SURVIVES_THE_PROCESS = { durability: 'process' } as const;
 
 type RegistrationStore = Pick<StoreClient<RegistrationOperations>, 'call' | 'waiting'>;
 
@@ -10,6 +14,8 @@ export interface RendezvousInit {
   store: RegistrationStore;
   /** Calls that may wait for the store before requests are turned away. */
   maxStoreQueue: number;
+  /** Registrations and discoveries from one peer. */
+  requestsPerMinute: number;
   /** Discoveries that may be under way: each can hold a page in memory. */
   maxDiscoveries: number;
   /** Milliseconds since 1970, default the system's clock. */
@@ -21,8 +27,10 @@ export function rendezvousDecisions({
   store,
   maxStoreQueue,
   maxDiscoveries,
+  requestsPerMinute,
   now = Date.now,
 }: RendezvousInit): RendezvousDecisions {
+  const rate = peerRate(requestsPerMinute);
   let discoveries = 0;
 
   const whenReady = async <T>(call: () => Promise<T>): Promise<T> => {
@@ -42,23 +50,31 @@ export function rendezvousDecisions({
   };
 
   return {
+    allows: (peerId) => rate.take(peerId.toString(), 1, now()).granted === 1,
+
     async register({ peerId, namespace, signedPeerRecord, ttlSeconds }) {
       const nowMs = now();
       const { refused } = await whenReady(() =>
-        store.call('registrations.add', {
-          peerId: peerId.toString(),
-          namespace,
-          signedPeerRecord,
-          expiresAtMs: nowMs + ttlSeconds * 1000,
-          nowMs,
-        }),
+        store.call(
+          'registrations.add',
+          {
+            peerId: peerId.toString(),
+            namespace,
+            // A copy: the whole network chunk it is a view on would be copied to the worker.
+            signedPeerRecord: Uint8Array.from(signedPeerRecord),
+            expiresAtMs: nowMs + ttlSeconds * 1000,
+            nowMs,
+          },
+          SURVIVES_THE_PROCESS,
+        ),
       );
       if (refused !== undefined) throw new RendezvousRefusedError(refused.reason, refused.refusal);
       return { ttlSeconds };
     },
 
     async unregister(peerId, namespace) {
-      await whenReady(() => store.call('registrations.remove', { peerId: peerId.toString(), namespace }));
+      const key = { peerId: peerId.toString(), namespace };
+      await whenReady(() => store.call('registrations.remove', key, SURVIVES_THE_PROCESS));
     },
 
     async discover({ namespace, limit, cookie }) {
@@ -70,8 +86,9 @@ export function rendezvousDecisions({
       }
       const nowMs = now();
       discoveries++;
+      const query = { namespace, limit, cookie: cookie && Uint8Array.from(cookie), nowMs };
       const page = await whenReady(() =>
-        store.call('registrations.discover', { namespace, limit, cookie, nowMs }),
+        store.call('registrations.discover', query, SURVIVES_THE_PROCESS),
       ).finally(() => discoveries--);
       if (page.refused !== undefined)
         throw new RendezvousRefusedError(page.refused.reason, page.refused.refusal);

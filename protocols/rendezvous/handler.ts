@@ -13,6 +13,8 @@ import type { EncodedRegistration } from './protocol.ts';
  * `RendezvousRefusedError`; any other error is answered as an internal one.
  */
 export interface RendezvousDecisions {
+  /** Whether a peer may ask again now; asked before anything is done for it, since checking a signature costs too. */
+  allows: (peerId: PeerId) => boolean;
   /** Keeps a registration, in place of an earlier one of the same peer and namespace. */
   register: (
     registration: AdmittedRegistration,
@@ -57,12 +59,21 @@ export function rendezvousHandler(
     return { refusal: 'internal-error', reason: 'the rendezvous point failed; try again later' };
   };
 
+  const checkRate = (remotePeer: PeerId): void => {
+    if (decisions.allows(remotePeer)) return;
+    throw new RendezvousRefusedError(
+      'too many requests from this peer; try again in a minute',
+      'unavailable',
+    );
+  };
+
   const answer = async (frame: Uint8Array, remotePeer: PeerId): Promise<Uint8Array | undefined> => {
     const request = decodeRequest(frame);
     switch (request.type) {
       case 'register': {
         const type = 'register-response';
         try {
+          checkRate(remotePeer);
           const registration = await admitRegistration(request, remotePeer, options);
           return encodeResponse({ type, ...(await decisions.register(registration, options)) });
         } catch (error) {
@@ -79,6 +90,7 @@ export function rendezvousHandler(
       case 'discover': {
         const type = 'discover-response';
         try {
+          checkRate(remotePeer);
           return encodeResponse({
             type,
             ...(await decisions.discover(admitDiscovery(request), options)),

@@ -45,6 +45,7 @@ const record = await sealRecord(key);
 /** Keeps registrations in a list; the cookie is the length it had. */
 function listDecisions(entries: EncodedRegistration[] = []): RendezvousDecisions {
   return {
+    allows: () => true,
     register: async ({ namespace, signedPeerRecord, ttlSeconds }) => {
       entries.push({ namespace, signedPeerRecord, ttlSeconds });
       return { ttlSeconds };
@@ -64,7 +65,7 @@ function listDecisions(entries: EncodedRegistration[] = []): RendezvousDecisions
 
 function refuses(code: RendezvousRefusalCode): RendezvousDecisions {
   const refuse = () => Promise.reject(new RendezvousRefusedError('because', code));
-  return { register: refuse, unregister: refuse, discover: refuse };
+  return { allows: () => true, register: refuse, unregister: refuse, discover: refuse };
 }
 
 interface Connected {
@@ -220,6 +221,13 @@ void test('an envelope for another purpose is no peer record', async ({ signal }
   );
 });
 
+void test('a peer that asks too often is told so before its record is looked at', async ({ signal }) => {
+  const { client } = connect({ ...listDecisions(), allows: (peer) => !peer.equals(peerId) }, { signal });
+  const garbage = Uint8Array.of(1);
+  await assert.rejects(client.register('a', garbage, undefined, { signal }), refused('unavailable'));
+  await assert.rejects(client.discover('a', { signal }), refused('unavailable'));
+});
+
 void test('a discovery never asks for more than the maximum', async ({ signal }) => {
   const limits: number[] = [];
   const { client } = connect(
@@ -241,7 +249,10 @@ void test('a discovery never asks for more than the maximum', async ({ signal })
 
 void test('a fault of the point is told without its details', async ({ signal }) => {
   const fail = () => Promise.reject(new Error('secret path'));
-  const { client, errors } = connect({ register: fail, unregister: fail, discover: fail }, { signal });
+  const { client, errors } = connect(
+    { allows: () => true, register: fail, unregister: fail, discover: fail },
+    { signal },
+  );
   await assert.rejects(
     client.register('a', record, undefined, { signal }),
     (error: RendezvousRefusedError) => {
