@@ -5,8 +5,11 @@ import type { RendezvousDecisions } from '../protocols/rendezvous/handler.ts';
 import { depositRate as peerRate } from './deposit-rate.ts';
 import type { RegistrationOperations } from './registration-table.ts';
 
-/** A registration that a power cut takes back comes again: its peer has lost the connection too, and registers anew. */
-const SURVIVES_THE_PROCESS = { durability: 'process' } as const;
+/**
+ * For what needs no fsync: reading, and a removal, which does no harm when a power cut takes it back. A registration has
+ * to be on disk before its position is in anybody's cookie: given twice, the second one would be passed over.
+ */
+const NO_SYNC = { durability: 'process' } as const;
 
 type RegistrationStore = Pick<StoreClient<RegistrationOperations>, 'call' | 'waiting'>;
 
@@ -55,18 +58,14 @@ export function rendezvousDecisions({
     async register({ peerId, namespace, signedPeerRecord, ttlSeconds }) {
       const nowMs = now();
       const { refused } = await whenReady(() =>
-        store.call(
-          'registrations.add',
-          {
-            peerId: peerId.toString(),
-            namespace,
-            // A copy: the whole network chunk it is a view on would be copied to the worker.
-            signedPeerRecord: Uint8Array.from(signedPeerRecord),
-            expiresAtMs: nowMs + ttlSeconds * 1000,
-            nowMs,
-          },
-          SURVIVES_THE_PROCESS,
-        ),
+        store.call('registrations.add', {
+          peerId: peerId.toString(),
+          namespace,
+          // A copy: the whole network chunk it is a view on would be copied to the worker.
+          signedPeerRecord: Uint8Array.from(signedPeerRecord),
+          expiresAtMs: nowMs + ttlSeconds * 1000,
+          nowMs,
+        }),
       );
       if (refused !== undefined) throw new RendezvousRefusedError(refused.reason, refused.refusal);
       return { ttlSeconds };
@@ -74,7 +73,7 @@ export function rendezvousDecisions({
 
     async unregister(peerId, namespace) {
       const key = { peerId: peerId.toString(), namespace };
-      await whenReady(() => store.call('registrations.remove', key, SURVIVES_THE_PROCESS));
+      await whenReady(() => store.call('registrations.remove', key, NO_SYNC));
     },
 
     async discover({ namespace, limit, cookie }) {
@@ -87,9 +86,9 @@ export function rendezvousDecisions({
       const nowMs = now();
       discoveries++;
       const query = { namespace, limit, cookie: cookie && Uint8Array.from(cookie), nowMs };
-      const page = await whenReady(() =>
-        store.call('registrations.discover', query, SURVIVES_THE_PROCESS),
-      ).finally(() => discoveries--);
+      const page = await whenReady(() => store.call('registrations.discover', query, NO_SYNC)).finally(
+        () => discoveries--,
+      );
       if (page.refused !== undefined)
         throw new RendezvousRefusedError(page.refused.reason, page.refused.refusal);
       return {
