@@ -11,7 +11,7 @@ import type { PeerId } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { runGroup } from '../protocols/group-commit/worker.ts';
-import type { Call, OpenStore } from '../protocols/group-commit/worker.ts';
+import type { OpenStore } from '../protocols/group-commit/worker.ts';
 import type { Collection } from '../protocols/mailbox/handler.ts';
 import { peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
 import { End_Reason, Status } from '../protocols/mailbox/protocol.ts';
@@ -54,7 +54,7 @@ function open(
   const call = async (operation: string, argument: unknown): Promise<unknown> => {
     if (state.failing) throw new StoreError('no room', 'disk-full');
     const [reply] = runGroup(store, [
-      { id: 1, operation, argument: structuredClone(argument), durability: 'disk' } as Call,
+      { id: 1, operation, argument: structuredClone(argument), durability: 'disk' },
     ]);
     if (reply!.error !== undefined) throw new StoreError(reply!.error.message, reply!.error.code);
     return structuredClone(reply!.value);

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-/** Peers whose numbers are kept in memory: about 200 bytes each. */
+/** Peers whose numbers are kept in memory: about 300 bytes each. */
 const KEPT_IN_MEMORY = 50_000;
 
 /** A peer in use is marked as seen this often, not at each deposit. */
@@ -22,9 +22,13 @@ export function numberedPeers(database: DatabaseSync, keptMs: number) {
   const touch = database.prepare('UPDATE mailbox_peer SET seen_at_ms = ? WHERE number = ?');
   const purge = database.prepare('DELETE FROM mailbox_peer WHERE seen_at_ms < ?');
   const known = new Map<string, NumberedPeer>();
+  const idsByNumber = new Map<number, Uint8Array>();
+
+  const keyOf = (peerId: Uint8Array): string =>
+    Buffer.from(peerId.buffer, peerId.byteOffset, peerId.byteLength).toString('latin1');
 
   const load = (peerId: Uint8Array): NumberedPeer | undefined => {
-    const key = Buffer.from(peerId.buffer, peerId.byteOffset, peerId.byteLength).toString('latin1');
+    const key = keyOf(peerId);
     const peer = known.get(key);
     if (peer !== undefined) return peer;
     const row = byId.get(peerId);
@@ -38,6 +42,12 @@ export function numberedPeers(database: DatabaseSync, keptMs: number) {
     return peer;
   };
 
+  /** Forgets what is in memory. */
+  const clear = (): void => {
+    known.clear();
+    idsByNumber.clear();
+  };
+
   return {
     /** The number of a peer, undefined when it has none. */
     find: (peerId: Uint8Array): number | undefined => load(peerId)?.number,
@@ -47,8 +57,7 @@ export function numberedPeers(database: DatabaseSync, keptMs: number) {
       const peer = load(peerId);
       if (peer === undefined) {
         const number = Number(insert.run(peerId, nowMs).lastInsertRowid);
-        const key = Buffer.from(peerId.buffer, peerId.byteOffset, peerId.byteLength).toString('latin1');
-        return remember(key, { number, seenAtMs: nowMs }).number;
+        return remember(keyOf(peerId), { number, seenAtMs: nowMs }).number;
       }
       if (nowMs - peer.seenAtMs > SEEN_EVERY_MS) {
         touch.run(nowMs, peer.number);
@@ -58,15 +67,22 @@ export function numberedPeers(database: DatabaseSync, keptMs: number) {
     },
 
     /** The peer id bytes behind a number taken from a row. */
-    bytesOf: (number: number): Uint8Array => byNumber.get(number)!['peer_id'] as Uint8Array,
+    bytesOf(number: number): Uint8Array {
+      let peerId = idsByNumber.get(number);
+      if (peerId === undefined) {
+        peerId = byNumber.get(number)!['peer_id'] as Uint8Array;
+        if (idsByNumber.size >= KEPT_IN_MEMORY) idsByNumber.clear();
+        idsByNumber.set(number, peerId);
+      }
+      return peerId;
+    },
 
     /** Drops peers that no row can refer to any more. */
     purge(nowMs: number): void {
       const { changes } = purge.run(nowMs - keptMs - 2 * SEEN_EVERY_MS);
-      if (changes > 0) known.clear();
+      if (changes > 0) clear();
     },
 
-    /** Forgets what is in memory. */
-    clear: () => known.clear(),
+    clear,
   };
 }

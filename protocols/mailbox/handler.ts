@@ -22,10 +22,13 @@ const STREAM_TIMEOUT_MS = 20_000;
  */
 const BATCHES_UNDER_COMMIT = 4;
 
-/** How the streams of this protocol are to be registered: a deposit and a collect stream, and the next while one ends. */
+/**
+ * How the streams of this protocol are to be registered: a deposit and a collect stream for a connection, and for each the
+ * next one while it ends.
+ */
 export const MAILBOX_STREAMS: StreamHandlerOptions = {
-  maxInboundStreams: 8,
-  maxOutboundStreams: 8,
+  maxInboundStreams: 4,
+  maxOutboundStreams: 4,
   runOnLimitedConnection: true,
 };
 
@@ -88,8 +91,10 @@ export function mailboxHandler(
         await stream.close({ signal });
       } else {
         const collection = decisions.collect(connection.remotePeer);
-        const reading = readAcknowledgements(all, collection);
-        await sendBlobs(stream, collection, signal).catch((error: unknown) => stream.abort(error as Error));
+        // Each side's failure ends the other: sending may wait for a recipient that no longer reads.
+        const abort = (error: unknown): void => stream.abort(error as Error);
+        const reading = readAcknowledgements(all, collection).catch(abort);
+        await sendBlobs(stream, collection, signal).catch(abort);
         const lingering = abortLater('the stream was not closed after its end');
         await reading.finally(() => clearTimeout(lingering));
       }

@@ -406,6 +406,21 @@ test('what the recipient could not commit is not acknowledged', async (t) => {
   assert.equal(collection.acknowledged, 0);
 });
 
+test('a recipient that breaks the protocol and does not read is dropped', async (t) => {
+  const collection = fakeCollection();
+  const { openStream, streams, signal } = mailbox(t, { collect: () => collection });
+  const stream = await openStream();
+  await sendFrames(stream, [encodeCollect()], { signal });
+  const large = new Uint8Array(MAX_BLOB_BYTES);
+  collection.give(
+    Array.from({ length: 12 }, () => ({ depositor: peerIdToBytes(bob), depositedAtMs: 1, blob: large })),
+  );
+  await eventually(() => streams[0]!.writableNeedsDrain);
+  await sendFrames(stream, [encodeCollect()], { signal });
+  await closed(streams[0]!);
+  assert.ok(collection.ended);
+});
+
 for (const [reason, code] of [
   [End_Reason.REPLACED, 'replaced'],
   [End_Reason.UNAVAILABLE, 'unavailable'],
