@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -206,13 +207,13 @@ void test('keeps names and blobs over a restart, and shows them over HTTP', asyn
     openStream: streamsTo(second, bob.node, MAILBOX_PROTOCOL),
     onBlobs: async (blobs) => collected.resolve(blobs.map(({ blob }) => new TextDecoder().decode(blob))),
     signal,
-  });
+  }).catch(collected.reject);
   assert.deepEqual(await collected.promise, ['sealed']);
   // An open collect stream does not hold up the stop.
   const begun = performance.now();
   await second.stop();
   assert.ok(performance.now() - begun < 3000);
-  await collecting.catch(() => undefined);
+  await collecting;
 });
 
 void test('relays a conversation beyond the default limits, and forgets who is gone', async (t) => {
@@ -294,6 +295,20 @@ void test('refuses what it can not read in its data directory', async (t) => {
     'not a database, but long enough to be looked at'.repeat(100),
   );
   await assert.rejects(start(t, config), { name: 'StoreError', code: 'corrupt', message: /bootstrap\.db/ });
+
+  const newer = await testConfig(t);
+  const database = new DatabaseSync(join(newer.dataDir, 'bootstrap.db'));
+  database.exec('PRAGMA user_version = 99');
+  database.close();
+  await assert.rejects(start(t, newer), {
+    name: 'StoreError',
+    code: 'newer-version',
+    message: /newer Tincan/,
+  });
+
+  const unreadable = await testConfig(t);
+  await writeFile(join(unreadable.dataDir, 'identity.key'), 'not a key', { mode: 0o600 });
+  await assert.rejects(start(t, unreadable), { name: 'IdentityFileError', message: /not an identity key/ });
 });
 
 void test('stops when it is told to before it is ready', async (t) => {
