@@ -1,21 +1,27 @@
-import { randomUUID } from 'node:crypto';
 import type { ControlClient } from '../protocols/control/client.ts';
 import type { OperationResult } from '../protocols/control/contract.ts';
+import { DaemonUnreachableError } from '../protocols/control/exchange.ts';
 import { isAbsence } from './daemon-events.ts';
+import { isOwn } from './message-lines.ts';
 
 /** A line on its way to the daemon. */
 export interface OutgoingLine {
-  /** Chosen here, so that a line whose answer was lost can be handed over again without being sent twice. */
-  id: string;
   to: string;
   text: string;
+  /** When the daemon was first asked to take it, if its answer was lost: perhaps it has. */
+  uncertainSince?: Date;
 }
 
 export interface ChatOutbox {
-  /** Hands a line to the daemon, after those before it. Returns the id it will have. */
-  push(to: string, text: string): string;
-  /** The daemon is there, or with undefined away: lines wait for it. */
-  connect(client: ControlClient | undefined): void;
+  /** Hands a line to the daemon, after those before it. */
+  push(to: string, text: string): void;
+  /** The line the daemon is being asked to take. */
+  readonly current: OutgoingLine | undefined;
+  /**
+   * The daemon is there, or with undefined away: lines wait for it. Resolves when it is known whether it took the line
+   * whose answer was lost.
+   */
+  connect(client: ControlClient | undefined): Promise<void>;
   /** Lines the daemon has not taken yet. */
   readonly size: number;
   /** Resolves when at most `size` lines wait; throws the signal's reason. */
@@ -24,9 +30,12 @@ export interface ChatOutbox {
 
 export interface ChatOutboxInit {
   signal: AbortSignal;
-  onTaken: (line: OutgoingLine, sent: OperationResult<'send'>) => void;
+  onTaken: (line: OutgoingLine, sent: Pick<OperationResult<'send'>, 'id' | 'state' | 'failure'>) => void;
   onRefused: (line: OutgoingLine, error: unknown) => void;
 }
+
+/** The line in question is among the last; others may have written since. */
+const LOOK_BACK_MESSAGES = 200;
 
 /** The lines of a chat, given to the daemon one by one in the order they were typed, whether it is there or not. */
 export function chatOutbox({ signal, onTaken, onRefused }: ChatOutboxInit): ChatOutbox {
@@ -41,14 +50,18 @@ export function chatOutbox({ signal, onTaken, onRefused }: ChatOutboxInit): Chat
     while (client !== undefined && lines.length > 0 && !signal.aborted) {
       const line = lines[0]!;
       const used = client;
+      const askedAt = new Date();
       try {
-        const sent = await used.call('send', { ...line, wait: 'queued' }, { signal });
+        const { to, text } = line;
+        const sent = await used.call('send', { to, text, wait: 'queued' }, { signal });
         lines.shift();
         onTaken(line, sent);
       } catch (error) {
         if (signal.aborted) break;
         if (isAbsence(error)) {
           // Tried again when the daemon is back; it may be back already.
+          if (error instanceof DaemonUnreachableError && error.mayHaveArrived)
+            line.uncertainSince ??= askedAt;
           if (client === used) client = undefined;
           continue;
         }
@@ -58,6 +71,22 @@ export function chatOutbox({ signal, onTaken, onRefused }: ChatOutboxInit): Chat
       settle();
     }
     pumping = false;
+  }
+
+  /** A line whose answer was lost is in the history if the daemon took it: then it is not handed over again. */
+  async function findUncertain(found: ControlClient): Promise<void> {
+    const line = lines[0];
+    if (line?.uncertainSince === undefined) return;
+    const since = line.uncertainSince.getTime();
+    const { messages } = await found.call('history', { who: line.to, limit: LOOK_BACK_MESSAGES }, { signal });
+    const taken = messages.findLast(
+      (message) => isOwn(message) && message.text === line.text && Date.parse(message.sentAt) >= since,
+    );
+    delete line.uncertainSince;
+    if (taken === undefined) return;
+    lines.shift();
+    onTaken(line, { id: taken.id, state: 'queued', failure: null });
+    settle();
   }
 
   function settle(): void {
@@ -70,13 +99,17 @@ export function chatOutbox({ signal, onTaken, onRefused }: ChatOutboxInit): Chat
 
   return {
     push(to, text) {
-      const id = randomUUID();
-      lines.push({ id, to, text });
+      lines.push({ to, text });
       void pump();
-      return id;
     },
 
-    connect(found) {
+    get current() {
+      return pumping ? lines[0] : undefined;
+    },
+
+    async connect(found) {
+      client = undefined;
+      if (found !== undefined) await findUncertain(found);
       client = found;
       void pump();
     },

@@ -132,7 +132,8 @@ export async function runChatSession({
     failed: false,
     outbox: chatOutbox({
       signal,
-      onTaken: ({ id }, { state, failure }) => {
+      onTaken: ({ text }, { id, state, failure }) => {
+        remember(id, text);
         if (state !== 'queued') showState([id], state, failure);
       },
       onRefused: ({ text }, error) => {
@@ -141,7 +142,7 @@ export async function runChatSession({
       },
     }),
     send(to, text) {
-      remember(session.outbox.push(to, text), text);
+      session.outbox.push(to, text);
     },
     async talkTo(name) {
       if (client === undefined) throw new Error('the daemon is away');
@@ -175,6 +176,11 @@ export async function runChatSession({
     switch (event.type) {
       case 'message': {
         const { message } = event;
+        if (isOwn(message) && message.text === session.outbox.current?.text) {
+          // The event has overtaken the answer to the line just typed.
+          remember(message.id, message.text);
+          break;
+        }
         const other = isOwn(message) ? message.to : message.from;
         if (other === partner?.peerId) showMessages([message]);
         else if (!isOwn(message)) {
@@ -210,19 +216,20 @@ export async function runChatSession({
       if (item.type === 'event') await onEvent(item.event);
       else if (item.type === 'lost') {
         client = undefined;
-        session.outbox.connect(undefined);
+        await session.outbox.connect(undefined);
         show('-- the daemon is away; what you type waits for it --');
       } else {
         client = item.client;
         if (ready) {
           show('-- the daemon is back --');
+          await session.outbox.connect(client);
           await catchUp();
         } else {
           if (who !== undefined) await session.talkTo(who);
           ready = true;
+          await session.outbox.connect(client);
           onReady(session);
         }
-        session.outbox.connect(client);
       }
     } catch (error) {
       if (signal.aborted) return;

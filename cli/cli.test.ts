@@ -233,6 +233,7 @@ void test('the echo bot answers what came before and after, once, across a resta
     }
   };
   await answered(2);
+  while (daemon.marked.length < 2) await new Promise((resolve) => setImmediate(resolve));
   await daemon.stop();
   daemon.receive('ben', 'three');
   await daemon.start();

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { ControlClient } from '../protocols/control/client.ts';
 import type { SendStream } from '../protocols/control/send-stream.ts';
 import { followDaemon, isAbsence } from './daemon-events.ts';
@@ -15,8 +14,8 @@ export interface EchoBotInit {
 }
 
 /**
- * Answers every message with its own text, through nothing but the daemon's API, and what came while it was away too. An
- * answer's id follows from the message's, so that a message met again after a crash is not answered twice.
+ * Answers every message with its own text, through nothing but the daemon's API, and what came while it was away too. A
+ * message counts as read once its answer is queued: killed between the two, the bot answers that message again.
  */
 export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<void> {
   let client: ControlClient | undefined;
@@ -33,7 +32,7 @@ export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<vo
         { signal },
       );
       for (const { id, from, text, cursor } of page.messages) {
-        if (!stream.send({ to: from, text, id: answerId(id), ref: id })) await stream.drain();
+        if (!stream.send({ to: from, text, ref: id })) await stream.drain();
         place = cursor;
       }
       more = page.next !== null && page.messages.length > 0;
@@ -81,15 +80,4 @@ async function markAnswered(client: ControlClient, stream: SendStream, signal: A
       process.stderr.write(`echo-bot: ${safeLine(describeError(error))}\n`);
     }
   }
-}
-
-/** A UUID (version 8, made from a hash) that belongs to the message it answers. */
-function answerId(id: string): string {
-  const hash = createHash('sha256').update(`tincan echo ${id}`).digest();
-  hash[6] = (hash[6]! & 0x0f) | 0x80;
-  hash[8] = (hash[8]! & 0x3f) | 0x80;
-  return hash
-    .toString('hex')
-    .slice(0, 32)
-    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

@@ -54,7 +54,7 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
   ): MessageView {
     const full: MessageView = {
       toName: null,
-      sentAt: AT,
+      sentAt: new Date().toISOString(),
       receivedAt: message.from === SELF ? null : AT,
       seq: messages.length + 1,
       missing: 0,
@@ -134,12 +134,16 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
     invite: () => ({ invite: 'tincan:12D3KooWSelfSelfSelf?n=ada' }),
     connect: ({ who }) => ({ ...find(who), multiaddr: '/ip4/127.0.0.1/tcp/2', rttMs: 1.25 }),
     disconnect: ({ who }) => ({ ...find(who), connected: null }),
-    send: ({ to, text, id, wait }) => {
+    send: ({ to, text, wait }) => {
       const peer = find(to);
-      const known = messages.find((message) => message.id === id);
-      const message =
-        known ??
-        add({ id: id ?? randomUUID(), from: SELF, fromName: 'ada', to: peer.peerId, text, state: 'queued' });
+      const message = add({
+        id: randomUUID(),
+        from: SELF,
+        fromName: 'ada',
+        to: peer.peerId,
+        text,
+        state: 'queued',
+      });
       // Nobody ever reads what is sent here: waiting for more than a mailbox times out.
       return {
         id: message.id,

@@ -127,14 +127,9 @@ const Text = z
     `text may have at most ${MAX_TEXT_BYTES} bytes of UTF-8`,
   );
 
-const ChosenId = MessageId.optional().describe(
-  "A random UUID of the client's choosing, so that asking again after a lost answer does not send twice",
-);
-
 export const SendBody = z.object({
   to: Who,
   text: Text,
-  id: ChosenId,
   wait: z
     .enum(['queued', 'stored', 'delivered'])
     .default('queued')
@@ -146,7 +141,6 @@ export const SendBody = z.object({
 export const SendLine = z.object({
   to: Who,
   text: Text,
-  id: ChosenId,
   ref: z
     .union([z.string().max(200), z.number()])
     .optional()
