@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+export const ROOT = resolve(import.meta.dirname, '../..');
+
+/** The `tincan` command as a checkout has it. */
+export const TINCAN: readonly string[] = [process.execPath, join(ROOT, 'cli/tincan.cjs')];
+
+/** What a program may take to be ready when the machine is busy with other tests. */
+const READY_MS = 30_000;
+
+/** A program has 3 s to stop; the rest is for a machine that is busy. */
+const STOP_MS = 10_000;
+
+/** Output kept of a program, for when a test fails. */
+const LOG_CHARS = 200_000;
+
+/** What `tincan daemon --json` and `tincan bootstrap --json` print when they are ready. */
+export interface Ready {
+  ready: true;
+  peerId: string;
+  multiaddrs: string[];
+  http: string;
+}
+
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+export interface ProgramInit {
+  /** What to call it in logs. */
+  label: string;
+  /** Given what it said when it was ready the last time, so that it can come back at the same address. */
+  args: (before: Ready | undefined) => readonly string[];
+  env?: NodeJS.ProcessEnv;
+}
+
+/** A program that can be stopped, killed and started again. */
+export interface Program {
+  readonly label: string;
+  /** All it ever said on standard output and error. */
+  readonly log: string;
+  readonly pid: number;
+  /** What it said when it was ready the last time. */
+  readonly ready: Ready;
+  readonly running: boolean;
+  /** Resolves when the program says that it is ready. */
+  start(): Promise<Ready>;
+  /** Ends it as a user does. One that takes too long is killed, and its exit says so. */
+  stop(signal?: 'SIGTERM' | 'SIGINT'): Promise<Exit>;
+  /** SIGKILL. */
+  kill(): Promise<Exit>;
+}
+
+export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  // Nothing of the developer's own settings leaks in.
+  return { PATH: process.env['PATH'], HOME: '/nonexistent', TZ: 'UTC', ...env };
+}
+
+export function program({ label, args, env }: ProgramInit): Program {
+  let log = '';
+  let ready: Ready | undefined;
+  let running: { child: ChildProcess; exited: Promise<Exit> } | undefined;
+  const keep = (chunk: string): void => {
+    log = (log + chunk).slice(-LOG_CHARS);
+  };
+
+  const mustRun = (): { child: ChildProcess; exited: Promise<Exit> } => {
+    if (running === undefined) throw new Error(`${label} does not run`);
+    return running;
+  };
+
+  const end = async (signal: NodeJS.Signals): Promise<Exit> => {
+    const { child, exited } = mustRun();
+    child.kill(signal);
+    return exited;
+  };
+
+  return {
+    label,
+    get log() {
+      return log;
+    },
+    get pid() {
+      return mustRun().child.pid!;
+    },
+    get ready() {
+      if (ready === undefined) throw new Error(`${label} was never ready`);
+      return ready;
+    },
+    get running() {
+      return running !== undefined;
+    },
+
+    async start() {
+      if (running !== undefined) throw new Error(`${label} runs already`);
+      const [file, ...before] = TINCAN as [string, ...string[]];
+      const child = spawn(file, [...before, ...args(ready), '--json'], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: environment(env),
+      });
+      keep(`--- started, process ${child.pid}\n`);
+      child.stdout.setEncoding('utf8').on('data', keep);
+      child.stderr.setEncoding('utf8').on('data', keep);
+      const exited = new Promise<Exit>((done) => {
+        child.on('close', (code, signal) => {
+          keep(`--- ended, ${signal ?? `code ${code}`}\n`);
+          running = undefined;
+          done({ code, signal });
+        });
+      });
+      running = { child, exited };
+
+      const found = Promise.withResolvers<Ready>();
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        if (line.startsWith('{"ready":true')) found.resolve(JSON.parse(line) as Ready);
+      });
+      void exited.then(({ code, signal }) =>
+        found.reject(
+          new Error(`${label} ended with ${signal ?? `code ${code}`} before it was ready:\n${log}`),
+        ),
+      );
+      const late = setTimeout(() => child.kill('SIGKILL'), READY_MS);
+      try {
+        ready = await found.promise;
+        return ready;
+      } finally {
+        clearTimeout(late);
+      }
+    },
+
+    async stop(signal = 'SIGTERM') {
+      const late = setTimeout(() => mustRun().child.kill('SIGKILL'), STOP_MS);
+      try {
+        return await end(signal);
+      } finally {
+        clearTimeout(late);
+      }
+    },
+
+    kill: () => end('SIGKILL'),
+  };
+}

@@ -1,0 +1,108 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { daemonOf } from './daemon.ts';
+import type { Daemon } from './daemon.ts';
+import { program } from './program.ts';
+import type { Program, ProgramInit } from './program.ts';
+
+export interface Bootstrap {
+  /** After a restart it has the same addresses. */
+  program: Program;
+  dataDir: string;
+  /** To hand to daemons. */
+  multiaddr: string;
+}
+
+export interface DaemonOptions {
+  name?: string;
+  bootstrap?: readonly (Bootstrap | string)[];
+  /** Whether messages may wait in mailboxes. Yes unless said. */
+  allowUnsealed?: boolean;
+  /** Added at the end. */
+  args?: readonly string[];
+  dataDir?: string;
+}
+
+/** Programs that belong to one test: disposing of it kills them all and removes their data. */
+export interface Town extends AsyncDisposable {
+  folder: string;
+  signal: AbortSignal;
+  bootstrap(options?: { args?: readonly string[] }): Promise<Bootstrap>;
+  /** `label` names it in logs and names its data directory. */
+  daemon(label: string, options?: DaemonOptions): Promise<Daemon>;
+  /** What all of them have said. */
+  logs(): string;
+}
+
+const LOOPBACK = '/ip4/127.0.0.1/tcp/0';
+
+/** @param signal ends what the town's members wait for */
+export async function openTown({ signal }: { signal: AbortSignal }): Promise<Town> {
+  const folder = await mkdtemp(join(tmpdir(), 'tincan-'));
+  const programs: Program[] = [];
+  const daemons: Daemon[] = [];
+
+  const add = (init: ProgramInit): Program => {
+    const added = program(init);
+    programs.push(added);
+    return added;
+  };
+
+  return {
+    folder,
+    signal,
+
+    async bootstrap({ args = [] } = {}) {
+      const dataDir = join(folder, `bootstrap-${programs.length}`);
+      const node = add({
+        label: `bootstrap node ${programs.length}`,
+        args: (before) => [
+          'bootstrap',
+          `--data-dir=${dataDir}`,
+          ...(before?.multiaddrs ?? [LOOPBACK]).map((address) => `--listen=${withoutPeer(address)}`),
+          `--http=${before === undefined ? '127.0.0.1:0' : new URL(before.http).host}`,
+          '--log-level=debug',
+          ...args,
+        ],
+      });
+      const { peerId, multiaddrs } = await node.start();
+      return { program: node, dataDir, multiaddr: `${withoutPeer(multiaddrs[0]!)}/p2p/${peerId}` };
+    },
+
+    async daemon(label, { name, bootstrap = [], allowUnsealed = true, args = [], dataDir } = {}) {
+      const home = dataDir ?? join(folder, label);
+      const node = add({
+        label: `daemon of ${label}`,
+        args: () => [
+          'daemon',
+          `--data-dir=${home}`,
+          `--listen=${LOOPBACK}`,
+          '--log-level=debug',
+          ...(name === undefined ? [] : [`--name=${name}`]),
+          ...bootstrap.map((node) => `--bootstrap=${typeof node === 'string' ? node : node.multiaddr}`),
+          ...(allowUnsealed ? ['--allow-unsealed'] : []),
+          ...args,
+        ],
+      });
+      await node.start();
+      const daemon = daemonOf(node, home, signal);
+      daemons.push(daemon);
+      return daemon;
+    },
+
+    logs() {
+      return programs.map(({ label, log }) => `===== ${label}\n${log}`).join('\n');
+    },
+
+    async [Symbol.asyncDispose]() {
+      for (const daemon of daemons) daemon.release();
+      await Promise.all(programs.filter(({ running }) => running).map((it) => it.kill()));
+      await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+function withoutPeer(multiaddr: string): string {
+  return multiaddr.replace(/\/p2p\/[^/]+$/, '');
+}
