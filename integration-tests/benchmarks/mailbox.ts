@@ -1,0 +1,69 @@
+import { benchProcess } from './bench-process.ts';
+import type { Figure } from './figure.ts';
+import { addressOf, openPrograms } from './programs.ts';
+
+/** A short message in its envelope. */
+const BLOB_BYTES = 331;
+const BLOBS = 20_000;
+
+/** Rows a commit of the floor: the deposits that one stream has on its way. */
+const GROUP = 256;
+
+/** More than a user's mailbox would take, so that the figure is about speed, not about quotas. */
+const OPEN_LIMITS = [
+  '--mailbox-blobs=100000000',
+  '--mailbox-bytes=100000000000',
+  '--mailbox-blobs-per-sender=100000000',
+  '--deposits-per-minute=100000000',
+];
+
+/** Deposits and drains at the mailbox of a bootstrap node, against a process that only writes the rows. */
+export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figure[]> {
+  const programs = stack.use(await openPrograms());
+  const to = addressOf(await programs.bootstrap(OPEN_LIMITS));
+  const rows = stack.use(benchProcess('floor-rows.ts'));
+  const figures: Figure[] = [];
+  for (const count of [1, 50]) {
+    const peers = stack.use(benchProcess('light-peers.ts'));
+    const recipients = stack.use(benchProcess('light-peers.ts'));
+    await peers.call('connect', { to, count });
+    const drained = await recipients.call<string[]>('connect', { to, count });
+    const strangers = await peers.call<string[]>('strangers', { count: 200 });
+    const each = BLOBS / count;
+    const work = { rows: BLOBS, group: GROUP, blobBytes: BLOB_BYTES };
+    figures.push(
+      {
+        name: `mailbox deposits acked (fsynced)/s, ${BLOB_BYTES} B, ${count} depositor${count === 1 ? '' : 's'}`,
+        unit: '/s',
+        higherIsBetter: true,
+        ours: async () =>
+          BLOBS /
+          (await peers.call<number>('deposit', { recipients: strangers, each, blobBytes: BLOB_BYTES })),
+        floors: [
+          {
+            name: 'the same rows written by one group-committing SQLite process',
+            run: () => rows.call<number>('deposit', { ...work, recipients: 200 }),
+            reach: 1 / 3,
+          },
+        ],
+      },
+      {
+        name: `mailbox drain/s, ${BLOB_BYTES} B, ${count} recipient${count === 1 ? '' : 's'}`,
+        unit: '/s',
+        higherIsBetter: true,
+        async ours() {
+          await peers.call('deposit', { recipients: drained, each, blobBytes: BLOB_BYTES });
+          return BLOBS / (await recipients.call<number>('drain', { each }));
+        },
+        floors: [
+          {
+            name: 'the same rows read and deleted by one group-committing SQLite process',
+            run: () => rows.call<number>('drain', { ...work, recipients: count }),
+            reach: 1 / 3,
+          },
+        ],
+      },
+    );
+  }
+  return figures;
+}

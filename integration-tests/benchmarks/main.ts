@@ -1,0 +1,52 @@
+import { writeFile } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { measure } from './figure.ts';
+import type { Figure, Measured } from './figure.ts';
+import { footprints } from './footprint.ts';
+import { liveFigures } from './live.ts';
+import { mailboxFigures } from './mailbox.ts';
+import { startupFigures } from './startup.ts';
+import { table } from './table.ts';
+
+/*
+ * npm run bench -- [--only live,mailbox,startup,footprint] [--runs 5] [--json bench-results.json]
+ *
+ * Starts real programs, measures each figure in turn with its floors, prints a table, writes a JSON file.
+ */
+
+const GROUPS: Record<string, (stack: AsyncDisposableStack) => Promise<Figure[]>> = {
+  live: liveFigures,
+  mailbox: mailboxFigures,
+  startup: startupFigures,
+};
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: [...Object.keys(GROUPS), 'footprint'].join(',') },
+    runs: { type: 'string', default: '5' },
+    json: { type: 'string', default: 'bench-results.json' },
+  },
+});
+const chosen = values.only.split(',');
+const runs = Number(values.runs);
+
+const measured: Measured[] = [];
+for (const [name, open] of Object.entries(GROUPS)) {
+  if (!chosen.includes(name)) continue;
+  await using stack = new AsyncDisposableStack();
+  for (const figure of await open(stack)) {
+    const result = await measure(figure, runs, (turn) => {
+      process.stderr.write(`${figure.name}: ${turn === 0 ? 'warming up' : `${turn} of ${runs}`}\n`);
+    });
+    measured.push(result);
+  }
+}
+if (chosen.includes('footprint')) {
+  process.stderr.write('memory and idle CPU\n');
+  measured.push(...(await footprints()));
+}
+
+const machine = `${cpus().length} cores (${cpus()[0]!.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+process.stdout.write(`${machine}; median of ${runs}\n\n${table(measured)}\n`);
+await writeFile(values.json, `${JSON.stringify({ machine, runs, measured }, null, 2)}\n`);
