@@ -61,22 +61,30 @@ export function dhtRecords({ host, nowMs, log, signal, own }: DhtRecordsInit): D
     }
   };
 
-  /** How many nodes hold each of our records; the fewest. */
+  /** How many nodes hold each of our records; the fewest. One that can't be published does not hold up the others. */
   const publish = async (): Promise<number> => {
     const { card, certificates } = await own();
     const limit = { signal: AbortSignal.any([signal, AbortSignal.timeout(PUT_TIMEOUT_MS)]) };
     const peerId = host.peerId.toString();
-    const counts = [await publishCard(dht, { bytes: card, peerId }, limit)];
-    for (const { bytes, certificate } of certificates) {
-      counts.push(
-        await publishCertificate(
-          dht,
-          { bytes, phonebook: certificate.phonebook, name: certificate.name },
-          limit,
-        ),
-      );
+    const puts = [
+      () => publishCard(dht, { bytes: card, peerId }, limit),
+      ...certificates.map(
+        ({ bytes, certificate: { phonebook, name } }) =>
+          () =>
+            publishCertificate(dht, { bytes, phonebook, name }, limit),
+      ),
+    ];
+    let fewest = Infinity;
+    for (const put of puts) {
+      try {
+        fewest = Math.min(fewest, await put());
+      } catch (error) {
+        if (signal.aborted) throw error;
+        fewest = 0;
+        log('publishing failed: %s', (error as Error).message);
+      }
     }
-    return Math.min(...counts);
+    return fewest;
   };
 
   const rest = async (ms: number): Promise<void> => {

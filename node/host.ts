@@ -58,7 +58,8 @@ export async function createHost({ config, privateKey, logger, nowMs }: HostInit
     logger,
     services: {
       identify: identify(),
-      ping: ping(),
+      // One stream each way, the default, refuses a user's ping while the DHT or the connection monitor has one open.
+      ping: ping({ maxInboundStreams: 4, maxOutboundStreams: 8 }),
       dht: tincanDht({
         clientMode: config.dht === 'auto' ? !privateNetwork : config.dht === 'client',
         privateNetwork,

@@ -73,7 +73,7 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
     `${SELECT} WHERE m.row > ? AND m.direction = ${INCOMING} ORDER BY m.row LIMIT ?`,
   );
   const selectUnread = database.prepare(
-    `${SELECT} WHERE m.row > max(?, (SELECT coalesce(min(read_row), 0) FROM peers WHERE unread > 0))
+    `${SELECT} WHERE m.row > max(?, (SELECT coalesce(min(read_row), ${Number.MAX_SAFE_INTEGER}) FROM peers WHERE unread > 0))
      AND m.direction = ${INCOMING} AND m.row > p.read_row ORDER BY m.row LIMIT ?`,
   );
   const selectAfter = database.prepare(`${SELECT} WHERE m.row > ? ORDER BY m.row LIMIT ?`);
@@ -86,8 +86,8 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
   );
   const setRead = database.prepare('UPDATE peers SET read_row = ?, unread = ? WHERE id = ?');
   const selectReadPeer = database.prepare('SELECT read_row, unread FROM peers WHERE id = ?');
-  const selectLastRead = database.prepare(
-    `SELECT max(counter) AS counter FROM messages WHERE chain = ? AND row <= ? AND counter <= ?`,
+  const selectFirstUnread = database.prepare(
+    `SELECT min(counter) AS counter FROM messages WHERE row > ? AND +chain = ?`,
   );
   const sumUnread = database.prepare('SELECT coalesce(sum(unread), 0) AS n FROM peers');
   const oldestPending = database.prepare('SELECT clock_ms FROM messages WHERE chain = ? AND counter = ?');
@@ -209,10 +209,9 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
       const { n: unread } = countAfter.get(message.row, key) as { n: number };
       setRead.run(message.row, unread, key);
       const receipts = chains.ofPeer(key, INCOMING).flatMap((chain) => {
-        const { counter } = selectLastRead.get(chain.id, message.row, contiguousUpTo(chain.delivered)) as {
-          counter: number | null;
-        };
-        return counter === null ? [] : [{ chain: chain.chain, readUpTo: counter }];
+        const { counter } = selectFirstUnread.get(message.row, chain.id) as { counter: number | null };
+        const readUpTo = Math.min(contiguousUpTo(chain.delivered), (counter ?? Infinity) - 1);
+        return readUpTo === 0 ? [] : [{ chain: chain.chain, readUpTo }];
       });
       return { unread, receipts };
     },

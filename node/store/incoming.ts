@@ -5,7 +5,8 @@ import type { ChatMessage } from '../../protocols/chat/message.ts';
 import { CHAT_LIMITS, encodeAck, encodeRefusal } from '../../protocols/chat/protocol.ts';
 import { addRange, hasCounter, missingBefore } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
-import { clamp, later } from './clock.ts';
+import { clamp, earlier, later, shift } from './clock.ts';
+import type { ClockReading } from './clock.ts';
 import { INCOMING } from './schema.ts';
 
 /**
@@ -45,6 +46,13 @@ export interface OwedAcks {
 const countHeld = (chains: readonly Chain[]): number =>
   chains.flatMap(({ delivered }) => delivered).reduce((sum, { first, last }) => sum + last - first + 1, 0);
 
+/** A message that is held. */
+interface HeldMessage {
+  body: Uint8Array;
+  clock_ms: number;
+  clock_count: number;
+}
+
 type Verdict = 'new' | 'duplicate' | 'later' | { reason: Refusal_Reason; why: string };
 
 /** What comes in: checked, deduplicated, stored, acknowledged. */
@@ -53,11 +61,13 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
     `INSERT INTO messages (chain, counter, peer, direction, clock_ms, clock_count, received_ms, id, body)
      VALUES (?, ?, ?, ${INCOMING}, ?, ?, ?, ?, ?)`,
   );
-  const selectAt = database.prepare('SELECT id, body FROM messages WHERE chain = ? AND counter = ?');
+  const selectAt = database.prepare(
+    'SELECT body, clock_ms, clock_count FROM messages WHERE chain = ? AND counter = ?',
+  );
   const addUnread = database.prepare('UPDATE peers SET unread = unread + ? WHERE id = ?');
 
-  const at = (chain: Chain, counter: number): { id: Uint8Array; body: Uint8Array } | undefined =>
-    selectAt.get(chain.id, counter) as unknown as { id: Uint8Array; body: Uint8Array } | undefined;
+  const at = (chain: Chain, counter: number): HeldMessage | undefined =>
+    selectAt.get(chain.id, counter) as unknown as HeldMessage | undefined;
 
   const judge = (chain: Chain, message: ChatMessage, body: Uint8Array): Verdict => {
     const conflict = (why: string): Verdict => ({ reason: Refusal_Reason.CONFLICT, why });
@@ -78,10 +88,39 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
         return conflict('it does not follow the message before it');
       }
     }
-    // A gap more than an Ack can name: the message stays with its author until an older gap has closed.
+    const next = hasCounter(chain.delivered, message.counter + 1)
+      ? at(chain, message.counter + 1)
+      : undefined;
+    if (next !== undefined && Buffer.compare(decodeMessage(next.body).previous, messageHash(body)) !== 0) {
+      return conflict('the message after it does not follow it');
+    }
+    // One range more than an Ack can name: the message stays with its author until an older gap has closed.
     const opensGap =
-      chain.delivered.length >= CHAT_LIMITS.maxAckRanges && message.counter > chain.lastCounter + 1;
+      chain.delivered.length >= CHAT_LIMITS.maxAckRanges &&
+      message.counter > 1 &&
+      next === undefined &&
+      !hasCounter(chain.delivered, message.counter - 1);
     return opensGap ? 'later' : 'new';
+  };
+
+  const clockAt = (chain: Chain, counter: number): ClockReading => {
+    const { clock_ms: ms, clock_count: count } = at(chain, counter)!;
+    return { ms, count };
+  };
+
+  /**
+   * Where a message is ordered. Per author the counter decides: a clock set back does not move a message before the ones it
+   * follows, and a clock set forward, which is clamped at arrival, not after those that follow it. Every counter
+   * missing in between is left a place.
+   */
+  const placeOf = (chain: Chain, counter: number, reading: ClockReading): ClockReading => {
+    if (counter > chain.lastCounter) return later(reading, shift(chain.clock, counter - chain.lastCounter));
+    const before = chain.delivered.findLast(({ last }) => last < counter);
+    const after = chain.delivered.find(({ first }) => first > counter)!;
+    const earliest =
+      before === undefined ? reading : shift(clockAt(chain, before.last), counter - before.last);
+    const latest = shift(clockAt(chain, after.first), counter - after.first);
+    return earlier(later(reading, earliest), latest);
   };
 
   const chainOf = (peer: number, bytes: Uint8Array): Chain | undefined =>
@@ -135,12 +174,8 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
         }
         touched.add(chain);
         if (verdict !== 'new') continue;
-        const inOrder = message.counter === chain.lastCounter + 1;
         const reading = clamp({ ms: message.clockMs, count: message.clockCount }, nowMs);
-        // Per author the counter decides: a clock set back does not move a message before the one it follows.
-        const ordered = inOrder
-          ? later(reading, { ms: chain.clock.ms, count: chain.clock.count + 1 })
-          : reading;
+        const ordered = placeOf(chain, message.counter, reading);
         const { lastInsertRowid } = insert.run(
           chain.id,
           message.counter,
@@ -155,7 +190,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
         if (message.counter > chain.lastCounter) {
           chain.lastCounter = message.counter;
           chain.lastHash = messageHash(body);
-          chain.clock = later(ordered, chain.clock);
+          chain.clock = ordered;
         }
         rows.push(Number(lastInsertRowid));
         indexes.push(index);

@@ -31,6 +31,13 @@ export interface ChangedBatch {
   ids: Uint8Array;
 }
 
+/** Own messages whose delivery was settled together. */
+export interface SettledBatch extends ChangedBatch {
+  /** `chains.id`, and the counters that were not settled before. */
+  chain: number;
+  settled: Range[];
+}
+
 /** A chain with something for its peer. */
 export interface PendingChain {
   chain: number;
@@ -58,8 +65,6 @@ interface StoredBody {
   body: Uint8Array;
 }
 
-const NOTHING: Omit<ChangedBatch, 'peer'> = { rows: new Float64Array(0), ids: new Uint8Array(0) };
-
 /** The outbox and the states of own messages. */
 export function outgoingTable(database: DatabaseSync, chains: Chains) {
   const insert = database.prepare(
@@ -72,26 +77,39 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
   const selectIds = database.prepare(
     'SELECT row, id FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?',
   );
+  const selectUnfailedIds = database.prepare(
+    `SELECT row, id FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?
+     AND row NOT IN (SELECT row FROM failures)`,
+  );
   const insertFailure = database.prepare('INSERT OR IGNORE INTO failures (row, reason) VALUES (?, ?)');
 
-  /** The messages that are in `ranges` and not yet in `known`. */
-  const newlyIn = (
-    chain: Chain,
-    known: readonly Range[],
-    ranges: readonly Range[],
-  ): Omit<ChangedBatch, 'peer'> => {
-    const found: { row: number; id: Uint8Array }[] = [];
-    for (const { first, last } of ranges) {
-      for (const gap of missingFrom(known, first, last)) {
-        found.push(
-          ...(selectIds.all(chain.id, gap.first, gap.last) as unknown as { row: number; id: Uint8Array }[]),
-        );
-      }
-    }
-    if (found.length === 0) return NOTHING;
+  /** What of `ranges` is not yet in `known`. */
+  const newlyIn = (known: readonly Range[], ranges: readonly Range[]): Range[] =>
+    ranges.flatMap(({ first, last }) => missingFrom(known, first, last));
+
+  const changedAt = (chain: Chain, ranges: readonly Range[], select = selectIds): ChangedBatch => {
+    const found = ranges.flatMap(
+      ({ first, last }) => select.all(chain.id, first, last) as unknown as { row: number; id: Uint8Array }[],
+    );
     const ids = new Uint8Array(found.length * ID_BYTES);
     for (const [index, { id }] of found.entries()) ids.set(id, index * ID_BYTES);
-    return { rows: Float64Array.from(found, ({ row }) => row), ids };
+    return {
+      peer: chains.peerIdOf(chain.peer),
+      rows: Float64Array.from(found, ({ row }) => row),
+      ids,
+    };
+  };
+
+  /** Marks what was not settled before as settled: its delivery is over, one way or the other. */
+  const settle = (chain: Chain, ranges: readonly Range[]): Range[] => {
+    const settled = newlyIn(chain.delivered, ranges);
+    if (settled.length === 0) return settled;
+    chain.delivered = withRanges(chain.delivered, settled);
+    const first = contiguousUpTo(chain.delivered) + 1;
+    chain.stored = chain.stored.filter(({ last }) => last >= first);
+    chains.touch(chain);
+    chains.flush();
+    return settled;
   };
 
   const withRanges = (known: Range[], ranges: readonly Range[]): Range[] =>
@@ -213,15 +231,14 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       let bytes = 0;
       let upTo = after;
       let ranges: Range[] = [];
-      for (const gap of missingFrom(done, after + 1, chain.lastCounter)) {
+      gaps: for (const gap of missingFrom(done, after + 1, chain.lastCounter)) {
         const room = Math.min(maxCount - frames.length, CHAT_LIMITS.maxUnacknowledged);
         if (room <= 0) break;
-        const bodies = selectBodies.all(id, gap.first, gap.last, room) as unknown as StoredBody[];
-        for (const { counter, body } of bodies) {
+        // Row by row: a window's worth of the longest messages would be 200 MiB at once.
+        for (const found of selectBodies.iterate(id, gap.first, gap.last, room)) {
+          const { counter, body } = found as unknown as StoredBody;
           const frame = encodeMessageFrame(body);
-          if (frames.length > 0 && bytes + frame.byteLength > maxBytes) {
-            return { frames: encodeFrames(frames), count: frames.length, upTo, ranges };
-          }
+          if (frames.length > 0 && bytes + frame.byteLength > maxBytes) break gaps;
           frames.push(frame);
           bytes += frame.byteLength;
           upTo = counter;
@@ -240,21 +257,14 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       peer: string;
       chain: Uint8Array;
       ranges: Range[];
-    }): (ChangedBatch & { chain: number; upTo: number }) | undefined => {
+    }): SettledBatch | undefined => {
       const chain = ownChain(peer, bytes, ranges.at(-1)?.last ?? 0);
       if (chain === undefined) return undefined;
-      const changed = newlyIn(chain, chain.delivered, ranges);
-      if (changed.rows.length > 0) {
-        chain.delivered = withRanges(chain.delivered, ranges);
-        const first = contiguousUpTo(chain.delivered) + 1;
-        chain.stored = chain.stored.filter(({ last }) => last >= first);
-        chains.touch(chain);
-        chains.flush();
-      }
-      return { peer, chain: chain.id, upTo: contiguousUpTo(chain.delivered), ...changed };
+      const settled = settle(chain, ranges);
+      return { ...changedAt(chain, settled), chain: chain.id, settled };
     },
 
-    /** A mailbox keeps these. */
+    /** A mailbox keeps these. Without ranges: it was given again what it kept. */
     'messages.stored': ({
       chain: id,
       ranges,
@@ -265,21 +275,12 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       nowMs: number;
     }): ChangedBatch => {
       const chain = chains.byId(id);
-      const known = withRanges(chain.stored, chain.delivered);
-      const changed = newlyIn(chain, known, ranges);
-      chain.stored = withRanges(chain.stored, ranges);
+      const news = newlyIn(withRanges(chain.stored, chain.delivered), ranges);
+      chain.stored = withRanges(chain.stored, news);
       chain.storedMs = nowMs;
       chains.touch(chain);
       chains.flush();
-      return { peer: chains.peerIdOf(chain.peer), ...changed };
-    },
-
-    /** The mailboxes may have lost what was left there: it is to be left again. */
-    'messages.unstored': ({ chain: id }: { chain: number }): void => {
-      const chain = chains.byId(id);
-      chain.stored = [];
-      chains.touch(chain);
-      chains.flush();
+      return changedAt(chain, news);
     },
 
     /** The other end will never accept this one. */
@@ -293,18 +294,16 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       chain: Uint8Array;
       counter: number;
       reason: string;
-    }): ChangedBatch | undefined => {
+    }): SettledBatch | undefined => {
       const chain = ownChain(peer, bytes, counter);
       if (chain === undefined) return undefined;
-      const changed = newlyIn(chain, chain.delivered, [{ first: counter, last: counter }]);
+      const settled = settle(chain, [{ first: counter, last: counter }]);
+      const changed = changedAt(chain, settled);
       for (const row of changed.rows) insertFailure.run(row, reason);
-      chain.delivered = addRange(chain.delivered, counter, counter);
-      chains.touch(chain);
-      chains.flush();
-      return { peer, ...changed };
+      return { ...changed, chain: chain.id, settled };
     },
 
-    /** The other end's person has read up to here. */
+    /** The other end's person has read up to here, so its node has it. */
     'messages.receipt': ({
       peer,
       chain: bytes,
@@ -313,15 +312,15 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       peer: string;
       chain: Uint8Array;
       readUpTo: number;
-    }): ChangedBatch | undefined => {
+    }): SettledBatch | undefined => {
       const chain = ownChain(peer, bytes, readUpTo);
       if (chain === undefined || readUpTo <= chain.readTo) return undefined;
-      const changed = newlyIn(chain, [], [{ first: chain.readTo + 1, last: readUpTo }]);
+      const changed = changedAt(chain, [{ first: chain.readTo + 1, last: readUpTo }], selectUnfailedIds);
       chain.readTo = readUpTo;
-      chain.delivered = addRange(chain.delivered, 1, readUpTo);
       chains.touch(chain);
+      const settled = settle(chain, [{ first: 1, last: readUpTo }]);
       chains.flush();
-      return { peer, ...changed };
+      return { ...changed, chain: chain.id, settled };
     },
   };
 }
