@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { depositRate } from './deposit-rate.ts';
+
+test('a bucket gives a minute at once, then refills evenly', () => {
+  const rate = depositRate(60);
+  for (const [nowMs, count, granted, retryAfterMs] of [
+    [0, 50, 50, 0],
+    [0, 20, 10, 10_000],
+    [500, 1, 0, 500],
+    [1000, 1, 1, 0],
+    [1000, 1, 0, 1000],
+    // More than a bucket holds: come back when it is full.
+    [2000, 1000, 1, 60_000],
+    [3_600_000, 100, 60, 40_000],
+    // A clock set back refills nothing and takes nothing.
+    [0, 1, 0, 1000],
+    [1000, 2, 1, 1000],
+  ] as const) {
+    assert.deepEqual(rate.take('a', count, nowMs), { granted, retryAfterMs }, `${count} at ${nowMs}`);
+  }
+});
+
+test('peers do not share a bucket', () => {
+  const rate = depositRate(2);
+  assert.equal(rate.take('a', 2, 0).granted, 2);
+  assert.equal(rate.take('b', 2, 0).granted, 2);
+  assert.equal(rate.take('a', 1, 0).granted, 0);
+});
+
+test('only so many peers are remembered, the latest', () => {
+  const rate = depositRate(1);
+  for (let i = 0; i <= 10_000; i++) rate.take(`${i}`, 1, 0);
+  assert.equal(rate.take('10000', 1, 0).granted, 0);
+  assert.equal(rate.take('0', 1, 0).granted, 1);
+});
