@@ -83,18 +83,9 @@ export async function liveFigures(stack: AsyncDisposableStack): Promise<Figure[]
   const address = await server.call<string>('address');
   const port = await http.call<number>('port');
 
-  const trips = new Map<string, number[]>();
-  const ownTrips = async (): Promise<number[]> => sendAll(alice, to, TRIPS, 1);
+  const ownTrips = (): Promise<number[]> => sendAll(alice, to, TRIPS, 1);
   const floorTrips = (): Promise<number[]> =>
     client.call<number[]>('echo', { to: address, times: TRIPS, frameBytes: FRAME_BYTES });
-  const at = (share: number, who: string, run: () => Promise<number[]>) => async (): Promise<number> => {
-    // Both percentiles come from the same trips: the first asks for them, the second finds them.
-    const known = trips.get(who);
-    trips.delete(who);
-    const times = known ?? (await run());
-    if (known === undefined) trips.set(who, times);
-    return percentile(times, share);
-  };
 
   return [
     {
@@ -129,11 +120,11 @@ export async function liveFigures(stack: AsyncDisposableStack): Promise<Figure[]
       name: `round trip send -> delivered at depth 1, p${share * 100}`,
       unit: 'ms',
       higherIsBetter: false,
-      ours: at(share, 'own', ownTrips),
+      ours: async () => percentile(await ownTrips(), share),
       floors: [
         {
           name: 'echo on a bare stream and two fsynced one-row commits',
-          run: at(share, 'floor', floorTrips),
+          run: async () => percentile(await floorTrips(), share),
           reach: share === 0.5 ? 2 : null,
         },
       ],
