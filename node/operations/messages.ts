@@ -37,6 +37,16 @@ export function messageOperations(
     return message;
   };
 
+  /** Why messages for a peer do not get further. */
+  const whyWaiting = (peer: string): string | null => {
+    const { dial, mailbox } = delivery.troubleWith(peer) ?? {};
+    const reasons = [
+      ...(dial === undefined ? [] : [`not reached: ${dial}`]),
+      ...(mailbox === undefined ? [] : [`not left in a mailbox: ${mailbox}`]),
+    ];
+    return reasons.length === 0 ? null : reasons.join('; ');
+  };
+
   const sendTo = async (
     peer: string,
     text: string,
@@ -62,6 +72,7 @@ export function messageOperations(
         clearTimeout(late);
         signal.removeEventListener('abort', gone);
       }
+      if (failure === null && !hasReached(state, wait)) failure = whyWaiting(peer);
       return { id: committed.idAt(0), state, to: peer, failure };
     } finally {
       committed.untrack();
