@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -144,6 +144,9 @@ void test('serves rendezvous and HTTP, stops within three seconds, remembers aft
   assert.match(metrics, /^libp2p_/m);
 
   assert.equal((await stat(config.dataDir)).mode & 0o777, 0o700);
+  for (const file of await readdir(config.dataDir)) {
+    assert.equal((await stat(join(config.dataDir, file))).mode & 0o777, 0o600, file);
+  }
   // A client that holds its connection and says nothing does not hold up the stop.
   const idle = connect(Number(new URL(first.http).port), '127.0.0.1');
   idle.on('error', () => undefined);

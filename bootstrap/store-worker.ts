@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { serveStore, STORE_PRAGMAS } from '../protocols/group-commit/worker.ts';
@@ -23,6 +24,14 @@ export type BootstrapOperations = RegistrationOperations & NameOperations & Mail
 /** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
 const MIGRATIONS: readonly string[] = [REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA];
 
+/**
+ * SQLite makes files that everybody may read, and gives those beside the database the mode of the database. A file
+ * that is there must not be opened here: closing it again would drop every lock this process has on it.
+ */
+function createPrivate(file: string): void {
+  if (!existsSync(file)) closeSync(openSync(file, 'wx', 0o600));
+}
+
 function migrate(database: DatabaseSync): void {
   const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
   if (version > MIGRATIONS.length) {
@@ -38,6 +47,7 @@ function migrate(database: DatabaseSync): void {
 }
 
 serveStore(({ file, mailboxLimits }: BootstrapStoreInit) => {
+  createPrivate(file);
   const database = new DatabaseSync(file);
   try {
     database.exec(STORE_PRAGMAS);
