@@ -4,7 +4,7 @@ import { InvalidMessageError } from '@libp2p/interface';
  * Frames on a Tincan stream are length-prefixed: an unsigned varint (at most 4 bytes, so under 256 MiB), then that
  * many bytes of protobuf. The same framing as libp2p's own protocols use.
  */
-const MAX_PREFIX_BYTES = 4;
+export const MAX_PREFIX_BYTES = 4;
 
 /** The bytes that stand before a frame of `length` bytes. */
 function prefixBytes(length: number): number {
@@ -75,7 +75,10 @@ export class FrameDecoder {
       data = data.subarray(take);
     }
     if (this.#rest !== undefined) {
-      data = Buffer.concat([this.#rest, data]);
+      const joined = new Uint8Array(this.#rest.byteLength + data.byteLength);
+      joined.set(this.#rest);
+      joined.set(data, this.#rest.byteLength);
+      data = joined;
       this.#rest = undefined;
     }
     let at = 0;
@@ -86,7 +89,8 @@ export class FrameDecoder {
         if (next - at === MAX_PREFIX_BYTES)
           throw new InvalidMessageError('frame length prefix is over 4 bytes');
         if (next === data.byteLength) {
-          this.#rest = data.slice(at);
+          // A copy, also when `data` is a Buffer, whose `slice` is a view that would keep the chunk in memory.
+          this.#rest = new Uint8Array(data.subarray(at));
           return frames;
         }
         byte = data[next]!;

@@ -1,9 +1,18 @@
 import { InvalidMessageError, StreamResetError, TimeoutError } from '@libp2p/interface';
-import type { MessageStream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
-import { encodeFrames, FrameDecoder } from './frames.ts';
+import type { MessageStream, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
+import { encodeFrames, FrameDecoder, MAX_PREFIX_BYTES } from './frames.ts';
 
-/** Bytes of decoded frames that may wait for a slow consumer before the stream is paused: two coalesced writes. */
+/** Bytes that may wait for a slow consumer before the stream is paused, and the most a batch is made of. */
 const READ_AHEAD_BYTES = 128 * 1024;
+
+/**
+ * Bytes decoded at a time. A frame costs memory of its own (some 100 bytes for the view on its chunk), so a chunk full of
+ * tiny frames is not decoded all at once: a batch ends when it and its views have reached the read-ahead.
+ */
+const DECODE_BYTES = 16 * 1024;
+
+/** What the view on a frame costs in memory. */
+const VIEW_BYTES = 100;
 
 /**
  * The most bytes handed to the stack in one `send`. Noise cuts at 65,535 bytes and yamux at its window of 256 KiB;
@@ -18,28 +27,27 @@ export interface ReadFramesOptions {
   /** The largest frame accepted, in bytes. */
   maxFrameBytes: number;
   signal: AbortSignal;
-  /** How long an unfinished frame may take, default 20 s. */
+  /** How long an unfinished frame may be waited for, default 20 s. */
   frameTimeoutMs?: number;
 }
 
 /**
- * Reads a stream as batches: all the frames found since the consumer last asked. Use it as the source of an `it-pipe`
- * pipeline. A consumer that is slow slows the sender: the stream is paused while 128 KiB wait.
+ * Reads a stream as batches: the frames found since the consumer last asked, as many as 128 KiB hold. Use it as the
+ * source of an `it-pipe` pipeline. A consumer that is slow slows the sender: the stream is paused while 128 KiB wait.
  *
- * Ends when the remote closes its side between frames.
+ * Ends when the remote closes its side between frames. What arrived before the stream broke is still read.
  *
  * @throws InvalidMessageError when a frame is too long or cut off by the end of the stream
- * @throws TimeoutError when a frame stays unfinished
+ * @throws TimeoutError when a frame stays unfinished; time in which the consumer was busy does not count
  * @throws the stream's own error when it is reset, or the signal's reason
  */
 export async function* readFrames(
-  stream: MessageStream,
+  stream: Stream,
   { maxFrameBytes, signal, frameTimeoutMs = FRAME_TIMEOUT_MS }: ReadFramesOptions,
 ): AsyncGenerator<Uint8Array[], void, undefined> {
   const decoder = new FrameDecoder(maxFrameBytes);
-  let frames: Uint8Array[] = [];
+  let chunks: Uint8Array[] = [];
   let waitingBytes = 0;
-  let paused = false;
   let ended = false;
   let failure: Error | undefined;
   let wake: (() => void) | undefined;
@@ -50,21 +58,10 @@ export async function* readFrames(
     wake?.();
   };
   const onMessage = (event: StreamMessageEvent): void => {
-    try {
-      for (const frame of decoder.push(event.data.subarray())) {
-        frames.push(frame);
-        waitingBytes += frame.byteLength;
-      }
-    } catch (error) {
-      fail(error as Error);
-      return;
-    }
-    if (waitingBytes > READ_AHEAD_BYTES && !paused && !ended) {
-      paused = true;
-      stream.pause();
-    }
-    if (frames.length > 0) wake?.();
-    else watch();
+    chunks.push(event.data.subarray());
+    waitingBytes += event.data.byteLength;
+    if (waitingBytes > READ_AHEAD_BYTES && stream.readStatus === 'readable') stream.pause();
+    wake?.();
   };
   const onEnd = (): void => {
     ended = true;
@@ -75,39 +72,58 @@ export async function* readFrames(
     onEnd();
   };
   const onAbort = (): void => fail(signal.reason as Error);
-  /** Runs only while a frame is unfinished, so an honest stream never has a timer. */
-  const watch = (): void => {
-    if (!decoder.midFrame || timer !== undefined) return;
-    timer = setTimeout(
+  const disarm = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+  };
+  /** Runs only while a frame is unfinished and nothing else is left to do, so an honest stream hardly ever has a timer. */
+  const arm = (): void => {
+    timer ??= setTimeout(
       () => fail(new TimeoutError('a frame was begun and not finished in time')),
       frameTimeoutMs,
-    );
-    timer.unref();
+    ).unref();
+  };
+  /** Decodes what waits, up to a batch. Empty when no frame is whole. */
+  const take = (): Uint8Array[] => {
+    const batch: Uint8Array[] = [];
+    let cost = 0;
+    let at = 0;
+    while (at < chunks.length && cost < READ_AHEAD_BYTES) {
+      const chunk = chunks[at]!;
+      const frames = decoder.push(chunk.subarray(0, DECODE_BYTES));
+      for (const frame of frames) batch.push(frame);
+      const decodedBytes = Math.min(chunk.byteLength, DECODE_BYTES);
+      cost += decodedBytes + frames.length * VIEW_BYTES;
+      waitingBytes -= decodedBytes;
+      if (decodedBytes < chunk.byteLength) chunks[at] = chunk.subarray(decodedBytes);
+      else at++;
+    }
+    chunks = chunks.slice(at);
+    return batch;
   };
 
-  if (signal.aborted) throw signal.reason;
+  signal.throwIfAborted();
   signal.addEventListener('abort', onAbort);
   stream.addEventListener('end', onEnd);
   stream.addEventListener('close', onClose);
   stream.addEventListener('message', onMessage);
+  // Not when the stream is merely closed: what came before may still wait in it, and `end` comes after that.
   if (stream.readableEnded) ended = true;
   if (stream.status === 'reset' || stream.status === 'aborted') failure = new StreamResetError();
-  if (stream.status === 'closed') ended = true;
   try {
     for (;;) {
-      if (frames.length > 0) {
-        clearTimeout(timer);
-        timer = undefined;
-        const batch = frames;
-        frames = [];
-        waitingBytes = 0;
-        watch();
-        yield batch;
+      signal.throwIfAborted();
+      if (chunks.length > 0) {
+        const batch = take();
+        if (batch.length > 0) {
+          disarm();
+          yield batch;
+        }
         continue;
       }
       if (failure !== undefined) throw failure;
-      if (paused) {
-        paused = false;
+      if (stream.readStatus === 'paused') {
+        // Hands over at once what has gathered in it meanwhile.
         stream.resume();
         continue;
       }
@@ -115,13 +131,14 @@ export async function* readFrames(
         if (decoder.midFrame) throw new InvalidMessageError('the stream ended in the middle of a frame');
         return;
       }
+      if (decoder.midFrame) arm();
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
       wake = undefined;
     }
   } finally {
-    clearTimeout(timer);
+    disarm();
     signal.removeEventListener('abort', onAbort);
     stream.removeEventListener('end', onEnd);
     stream.removeEventListener('close', onClose);
@@ -152,10 +169,18 @@ async function drained(stream: MessageStream, signal: AbortSignal): Promise<void
   });
 }
 
-/** Sends bytes and waits while the stream is full: a slow reader slows its writer. */
+/**
+ * Sends bytes, 64 KiB at a time, and waits while the stream is full: a slow reader slows its writer. A drain is not always
+ * room for all that waits in the stream, so it is waited for again until it was.
+ */
 async function send(stream: MessageStream, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  if (!stream.send(bytes)) await drained(stream, signal);
+  for (let at = 0; at < bytes.byteLength; at += COALESCE_BYTES) {
+    signal.throwIfAborted();
+    const piece = bytes.byteLength <= COALESCE_BYTES ? bytes : bytes.subarray(at, at + COALESCE_BYTES);
+    if (stream.send(piece)) continue;
+    do await drained(stream, signal);
+    while (stream.writableNeedsDrain);
+  }
 }
 
 /**
@@ -172,8 +197,9 @@ export async function sendFrames(
   while (from < frames.length) {
     let bytes = 0;
     let to = from;
-    while (to < frames.length && (to === from || bytes + frames[to]!.byteLength <= COALESCE_BYTES)) {
-      bytes += frames[to]!.byteLength;
+    while (to < frames.length) {
+      bytes += MAX_PREFIX_BYTES + frames[to]!.byteLength;
+      if (bytes > COALESCE_BYTES && to > from) break;
       to++;
     }
     await send(stream, encodeFrames(frames.slice(from, to)), signal);
