@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -24,8 +24,13 @@ async function socketPathFor(dataDir: string): Promise<string> {
   const near = join(dataDir, 'control.sock');
   if (Buffer.byteLength(near) <= MAX_SOCKET_PATH_BYTES) return near;
   // The data directory's path is too long for a socket; daemon.json says where this one is.
-  const folder = join(tmpdir(), `tincan-${process.getuid?.() ?? 0}-${id}`);
+  const folder = join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), `tincan-${id}`);
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  // In a folder that others can write to, somebody else may have made it first.
+  const { mode, uid } = await lstat(folder);
+  if ((mode & 0o777) !== 0o700 || uid !== process.getuid?.()) {
+    throw new Error(`${folder} belongs to somebody else; use a data directory with a shorter path`);
+  }
   return join(folder, 'control.sock');
 }
 

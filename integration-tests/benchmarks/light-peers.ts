@@ -49,7 +49,7 @@ serveBench({
   },
 
   async disconnect() {
-    await Promise.all(peers.map((peer) => peer.stop()));
+    await Promise.all(peers.map(async (peer) => peer.stop()));
     peers = [];
   },
 

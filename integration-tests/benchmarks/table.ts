@@ -14,7 +14,7 @@ function spread(values: readonly number[]): string {
 export function table(measured: readonly Measured[]): string {
   const lines: string[] = [];
   for (const { name, unit, ours, floors } of measured) {
-    lines.push(`${name}`, `    ours   ${shown(median(ours))} ${unit}${spread(ours)}`);
+    lines.push(name, `    ours   ${shown(median(ours))} ${unit}${spread(ours)}`);
     for (const floor of floors) {
       const reach =
         floor.reach === null
