@@ -103,8 +103,12 @@ export function program({ label, args, env }: ProgramInit): Program {
         env: environment(env),
       });
       keep(`--- started, process ${child.pid}\n`);
-      child.stdout.setEncoding('utf8').on('data', keep);
-      child.stderr.setEncoding('utf8').on('data', keep);
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface({ input: stream }).on('line', (line) => {
+          // The stack's own small talk would push out what the program says.
+          if (!line.includes('"component":"libp2p:')) keep(`${line}\n`);
+        });
+      }
       const exited = new Promise<Exit>((done) => {
         child.on('close', (code, signal) => {
           keep(`--- ended, ${signal ?? `code ${code}`}\n`);
