@@ -5,7 +5,7 @@ import type { MailboxDecisions } from '../protocols/mailbox/handler.ts';
 import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
 import { BLOB_ID_BYTES, Status } from '../protocols/mailbox/protocol.ts';
 import type { Answer, Deposit } from '../protocols/mailbox/protocol.ts';
-import { depositRate } from './deposit-rate.ts';
+import { peerRate } from './peer-rate.ts';
 import { openCollection } from './mailbox-collection.ts';
 import type { OpenCollection } from './mailbox-collection.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
@@ -55,7 +55,7 @@ export interface Mailbox extends MailboxDecisions {
  * ```
  */
 export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Mailbox {
-  const rate = depositRate(limits.depositsPerMinute);
+  const rate = peerRate(limits.depositsPerMinute);
   /** By the recipient's key. */
   const collections = new Map<string, OpenCollection>();
   const byStatus = new Map<Status, number>();

@@ -25,7 +25,7 @@ import type {
   ResolvedRow,
   ResolveKey,
 } from '../protocols/phonebook/protocol.ts';
-import { depositRate as peerRate } from './deposit-rate.ts';
+import { peerRate } from './peer-rate.ts';
 import type { NameOperations, NameRow } from './name-table.ts';
 import { PHONEBOOK_LIMITS } from './phonebook-limits.ts';
 import type { PhonebookLimits } from './phonebook-limits.ts';

@@ -2,7 +2,7 @@ import type { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { RendezvousRefusedError } from '../protocols/rendezvous/errors.ts';
 import type { RendezvousDecisions } from '../protocols/rendezvous/handler.ts';
-import { depositRate as peerRate } from './deposit-rate.ts';
+import { peerRate } from './peer-rate.ts';
 import type { RegistrationOperations } from './registration-table.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
+import { openSignedPeerRecord } from '../transport/signed-peer-record.ts';
 import { MAX_PEER_RECORD_BYTES } from './protocol.ts';
 
 /** The addresses a peer signed for itself. */
@@ -24,19 +24,10 @@ export async function openPeerRecord(bytes: Uint8Array): Promise<OpenedPeerRecor
   if (bytes.byteLength > MAX_PEER_RECORD_BYTES) {
     throw new InvalidPeerRecordError(`the peer record is over ${MAX_PEER_RECORD_BYTES} bytes`);
   }
-  let envelope: RecordEnvelope;
-  let record: PeerRecord;
   try {
-    envelope = await RecordEnvelope.openAndCertify(bytes, PeerRecord.DOMAIN);
-    record = PeerRecord.createFromProtobuf(envelope.payload);
+    const { peerId, multiaddrs, seq } = await openSignedPeerRecord(bytes);
+    return { peerId: peerId.toString(), multiaddrs: multiaddrs.map(String), seq };
   } catch (error) {
-    throw new InvalidPeerRecordError('the peer record is malformed or its signature not genuine', {
-      cause: error,
-    });
+    throw new InvalidPeerRecordError((error as Error).message, { cause: error });
   }
-  const peerId = record.peerId.toString();
-  if (envelope.publicKey.toString() !== peerId) {
-    throw new InvalidPeerRecordError('the peer record speaks of another peer than its signer');
-  }
-  return { peerId, multiaddrs: record.multiaddrs.map(String), seq: record.seqNumber };
 }

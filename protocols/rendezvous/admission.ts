@@ -2,7 +2,7 @@ import type { PeerId } from '@libp2p/interface';
 import { RendezvousRefusedError } from './errors.ts';
 import { RENDEZVOUS_LIMITS } from './protocol.ts';
 import type { DiscoverRequest, RegisterRequest } from './protocol.ts';
-import { openSignedPeerRecord } from './signed-peer-record.ts';
+import { openSignedPeerRecord } from '../transport/signed-peer-record.ts';
 
 const { maxNamespaceBytes, maxSignedPeerRecordBytes, minTtlSeconds, maxTtlSeconds, defaultTtlSeconds } =
   RENDEZVOUS_LIMITS;

@@ -6,7 +6,7 @@ import { readFrames, sendFrames } from '../framing/streams.ts';
 import { RendezvousRefusedError } from './errors.ts';
 import { decodeResponse, encodeRequest, RENDEZVOUS_LIMITS } from './protocol.ts';
 import type { EncodedRegistration, RendezvousRequest, RendezvousResponse } from './protocol.ts';
-import { openSignedPeerRecord } from './signed-peer-record.ts';
+import { openSignedPeerRecord } from '../transport/signed-peer-record.ts';
 
 /** A peer found at a rendezvous point. Its signed record has been verified. */
 export interface DiscoveredPeer {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { depositRate } from './deposit-rate.ts';
+import { peerRate } from './peer-rate.ts';
 
 test('a bucket gives a minute at once, then refills evenly', () => {
-  const rate = depositRate(60);
+  const rate = peerRate(60);
   for (const [nowMs, count, granted, retryAfterMs] of [
     [0, 50, 50, 0],
     [0, 20, 10, 10_000],
@@ -22,14 +22,14 @@ test('a bucket gives a minute at once, then refills evenly', () => {
 });
 
 test('peers do not share a bucket', () => {
-  const rate = depositRate(2);
+  const rate = peerRate(2);
   assert.equal(rate.take('a', 2, 0).granted, 2);
   assert.equal(rate.take('b', 2, 0).granted, 2);
   assert.equal(rate.take('a', 1, 0).granted, 0);
 });
 
 test('only so many peers are remembered, the latest', () => {
-  const rate = depositRate(1);
+  const rate = peerRate(1);
   for (let i = 0; i <= 10_000; i++) rate.take(`${i}`, 1, 0);
   assert.equal(rate.take('10000', 1, 0).granted, 0);
   assert.equal(rate.take('0', 1, 0).granted, 1);

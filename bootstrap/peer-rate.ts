@@ -1,5 +1,5 @@
 /**
- * Peers whose buckets are remembered. Beyond it the ones idle for longest start afresh, which costs a bucket of deposits
+ * Peers whose buckets are remembered. Beyond it the ones idle for longest start afresh, which costs a bucket
  * at the most.
  */
 const REMEMBERED_PEERS = 10_000;
@@ -9,13 +9,13 @@ interface Bucket {
   atMs: number;
 }
 
-export interface DepositRate {
-  /** How many of `count` deposits a peer may make now, and when to come back for the rest. */
+export interface PeerRate {
+  /** How many of `count` requests a peer may make now, and when to come back for the rest. */
   take(peer: string, count: number, nowMs: number): { granted: number; retryAfterMs: number };
 }
 
-/** A token bucket per peer: `perMinute` deposits in one go, refilled evenly over a minute. */
-export function depositRate(perMinute: number): DepositRate {
+/** A token bucket per peer: `perMinute` requests in one go, refilled evenly over a minute. */
+export function peerRate(perMinute: number): PeerRate {
   const buckets = new Map<string, Bucket>();
   return {
     take(peer, count, nowMs) {
