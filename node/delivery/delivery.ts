@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@libp2p/interface';
 import { InvalidMessageError } from '@libp2p/interface';
 import type { ChatDecisions } from '../../protocols/chat/decisions.ts';
@@ -6,9 +7,9 @@ import { encodeReceipt } from '../../protocols/chat/protocol.ts';
 import { sortFrames } from '../../protocols/chat/decisions.ts';
 import { formatMessageId } from '../store/message-id.ts';
 import type { NodeStore } from '../store/operations.ts';
-import type { ChangedBatch, SentBatch } from '../store/outgoing.ts';
+import type { ChangedBatch, SentBatch, SettledBatch } from '../store/outgoing.ts';
 import { peerDelivery } from './peer-delivery.ts';
-import type { PeerDelivery, Ways } from './peer-delivery.ts';
+import type { PeerDelivery, Sleep, Ways } from './peer-delivery.ts';
 
 export type OutgoingState = 'queued' | 'stored' | 'delivered' | 'read' | 'failed';
 
@@ -42,7 +43,11 @@ export interface Delivery {
   send(items: Outgoing[], tracker?: Tracker): Promise<Committed>;
   /** What comes in on streams. */
   readonly decisions: ChatDecisions;
-  /** Frames out of a peer's mailbox envelope, or an error if they can't be stored now. */
+  /**
+   * Takes frames out of a peer's mailbox envelope; what is malformed is passed over.
+   *
+   * @throws StoreError if they can't be stored now
+   */
   receiveBundle(peer: string, frames: Uint8Array[]): Promise<void>;
   /** Tells a peer what has been read, if it is there to be told. */
   sendReceipts(peer: string, receipts: { chain: Uint8Array; readUpTo: number }[]): void;
@@ -75,6 +80,8 @@ export interface DeliveryInit {
   log: Logger;
   now: () => number;
   random: () => number;
+  /** Default: the clock's own. */
+  sleep?: Sleep;
   signal: AbortSignal;
   hello: ChatDecisions['hello'];
   greeted: ChatDecisions['greeted'];
@@ -98,6 +105,7 @@ function* runsOf(batch: SentBatch): Generator<{ first: number; last: number; fro
 
 export function delivery(init: DeliveryInit): Delivery {
   const { store, ways, log, now, random, signal } = init;
+  const sleep = init.sleep ?? ((ms, options) => delay(ms, undefined, options));
   const peers = new Map<string, PeerDelivery>();
   const trackers = new Map<number, { index: number; tracker: Tracker }>();
 
@@ -120,6 +128,11 @@ export function delivery(init: DeliveryInit): Delivery {
     for (const [tracker, changes] of told) tracker(changes);
   };
 
+  const settled = (batch: SettledBatch | undefined, state: OutgoingState, failure: string | null): void => {
+    changed(batch, state, failure);
+    if (batch !== undefined) peers.get(batch.peer)?.live?.acknowledged(batch.chain, batch.settled);
+  };
+
   const peerOf = (peer: string): PeerDelivery => {
     let known = peers.get(peer);
     if (known === undefined) {
@@ -130,6 +143,7 @@ export function delivery(init: DeliveryInit): Delivery {
         log,
         now,
         random,
+        sleep,
         signal,
         onStored: (batch) => changed(batch, 'stored', null),
       });
@@ -188,16 +202,13 @@ export function delivery(init: DeliveryInit): Delivery {
     async acked(peer, chain, ranges) {
       const batch = await store.call('messages.acked', { peer, chain, ranges }, RELAXED);
       if (batch === undefined) throw new InvalidMessageError('an ack for messages that were never sent');
-      changed(batch, 'delivered', null);
-      peers.get(peer)?.live?.acknowledged(batch.rows.length);
+      settled(batch, 'delivered', null);
     },
     async refused(peer, chain, counter, reason) {
-      const batch = await store.call('messages.refused', { peer, chain, counter, reason });
-      changed(batch, 'failed', reason);
-      peers.get(peer)?.live?.acknowledged(batch?.rows.length ?? 0);
+      settled(await store.call('messages.refused', { peer, chain, counter, reason }), 'failed', reason);
     },
     async receipt(peer, chain, readUpTo) {
-      changed(await store.call('messages.receipt', { peer, chain, readUpTo }, RELAXED), 'read', null);
+      settled(await store.call('messages.receipt', { peer, chain, readUpTo }, RELAXED), 'read', null);
     },
   };
 
@@ -227,11 +238,19 @@ export function delivery(init: DeliveryInit): Delivery {
     decisions,
 
     async receiveBundle(peer, frames) {
-      const { messages, tell } = sortFrames(frames);
-      await tell(decisions, peer);
+      let messages: Uint8Array[] = [];
+      try {
+        const sorted = sortFrames(frames);
+        messages = sorted.messages;
+        await sorted.tell(decisions, peer);
+      } catch (error) {
+        // It would be no better the next time, and what lies behind it in the mailbox has to come through.
+        if (!(error instanceof InvalidMessageError)) throw error;
+        log('passed over frames out of the mailbox from %s: %s', peer, error.message);
+      }
       if (messages.length === 0) return;
       const answers = await receive(peer, messages, true);
-      // Refusals have no other way back; acknowledgements are owed on disk.
+      // The acknowledgements are owed on disk. A refusal is given when the author tries a stream.
       if (answers.length > 0) peerOf(peer).wake();
     },
 

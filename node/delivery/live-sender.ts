@@ -1,11 +1,15 @@
 import { TimeoutError } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
 import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
+import type { Range } from '../../protocols/chat/ranges.ts';
 import { encodeFrames } from '../../protocols/framing/frames.ts';
 import type { NodeStore } from '../store/operations.ts';
 
 /** Read from the store at a time, when the outbox is behind: a few writes of 64 KiB. */
 const PULL_BYTES = 256 * 1024;
+
+/** Bytes on their way to one peer: all that a slow one can make us keep. Fills a link of 300 Mbit/s and 100 ms. */
+const MAX_UNACKNOWLEDGED_BYTES = 4 * 1024 * 1024;
 
 /** Commits whose frames may wait for a read of the outbox to finish; beyond that the outbox is read again. */
 const MAX_DEFERRED = 64;
@@ -17,8 +21,8 @@ export interface LiveSender {
    * outbox in their turn.
    */
   offer(chain: number, first: number, last: number, encoded: Uint8Array): void;
-  /** The peer has acknowledged `count` more messages. */
-  acknowledged(count: number): void;
+  /** The peer has acknowledged or refused these, which it had not before; written here or not. */
+  acknowledged(chain: number, settled: readonly Range[]): void;
   /** There may be something new in the outbox. */
   wake(): void;
   /** Frames that are not messages. */
@@ -39,6 +43,9 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
   /** Per chain, the last counter written to this stream. */
   const cursors = new Map<number, number>();
   let unacknowledged = 0;
+  let unacknowledgedBytes = 0;
+  /** The outbox has more than the window took. */
+  let full = false;
   /** Offered while the outbox was being read; looked at again when that is done. */
   let deferred: Offer[] = [];
   let pulling = false;
@@ -51,8 +58,10 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
     dirty = true;
     wakeUp?.();
   };
-  const wrote = (count: number): void => {
+  const wrote = (count: number, bytes: number): void => {
+    if (over) return;
     unacknowledged += count;
+    unacknowledgedBytes += bytes;
     timer ??= setTimeout(
       () => chat.close(new TimeoutError('messages were not acknowledged in time')),
       CHAT_LIMITS.ackTimeoutMs,
@@ -63,19 +72,23 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
   const pull = async (): Promise<boolean> => {
     for (const { chain, first } of await store.call('messages.pending', { peer })) {
       const room = CHAT_LIMITS.maxUnacknowledged - unacknowledged;
-      if (room <= 0) return false;
+      const roomBytes = MAX_UNACKNOWLEDGED_BYTES - unacknowledgedBytes;
+      if (room <= 0 || roomBytes <= 0) {
+        full = true;
+        return false;
+      }
       const after = Math.max(cursors.get(chain) ?? 0, first - 1);
       const batch = await store.call('messages.frames', {
         chain,
         after,
-        maxBytes: PULL_BYTES,
+        maxBytes: Math.min(PULL_BYTES, roomBytes),
         maxCount: room,
         skipStored: false,
       });
       cursors.set(chain, Math.max(after, batch.upTo));
       if (batch.count > 0) {
         chat.write(batch.frames);
-        wrote(batch.count);
+        wrote(batch.count, batch.frames.byteLength);
         return true;
       }
     }
@@ -86,10 +99,16 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
   const take = ({ chain, first, last, encoded }: Offer): boolean => {
     const cursor = cursors.get(chain);
     if (cursor !== undefined && last <= cursor) return true;
-    if (cursor !== first - 1 || unacknowledged + last - first >= CHAT_LIMITS.maxUnacknowledged) return false;
+    if (
+      cursor !== first - 1 ||
+      unacknowledged + last - first >= CHAT_LIMITS.maxUnacknowledged ||
+      unacknowledgedBytes + encoded.byteLength > MAX_UNACKNOWLEDGED_BYTES
+    ) {
+      return false;
+    }
     cursors.set(chain, last);
     chat.write(encoded);
-    wrote(last - first + 1);
+    wrote(last - first + 1, encoded.byteLength);
     return true;
   };
 
@@ -113,14 +132,23 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
       if (pulling && deferred.length < MAX_DEFERRED) deferred.push(offer);
       else if (pulling || dirty || !take(offer)) wake();
     },
-    acknowledged(count) {
+    acknowledged(chain, settled) {
+      // What lies beyond the cursor was acknowledged another way; what lies before it was written here.
+      const cursor = cursors.get(chain) ?? 0;
+      let count = 0;
+      for (const { first, last } of settled) count += Math.max(0, Math.min(last, cursor) - first + 1);
+      if (count === 0) return;
+      unacknowledgedBytes *= 1 - Math.min(1, count / unacknowledged);
       unacknowledged = Math.max(0, unacknowledged - count);
       if (unacknowledged === 0) {
+        unacknowledgedBytes = 0;
         clearTimeout(timer);
         timer = undefined;
-      } else if (count > 0) timer?.refresh();
-      // Acknowledgements of the middle of a run need no look at the outbox: it is behind only when the window was full.
-      if (dirty || unacknowledged + count >= CHAT_LIMITS.maxUnacknowledged) wake();
+      } else timer?.refresh();
+      if (full) {
+        full = false;
+        wake();
+      }
     },
     wake,
     write(frames) {

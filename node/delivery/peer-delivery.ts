@@ -1,10 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
 import { FrameDecoder } from '../../protocols/framing/frames.ts';
 import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
 import type { NodeStore } from '../store/operations.ts';
-import type { ChangedBatch } from '../store/outgoing.ts';
+import type { ChangedBatch, PendingChain } from '../store/outgoing.ts';
 import { backoffMs } from './backoff.ts';
 import { liveSender } from './live-sender.ts';
 import type { LiveSender } from './live-sender.ts';
@@ -23,6 +22,9 @@ const SHORT_LIVED_MS = 1_000;
 
 /** Frames in one envelope: with its signature and padding it stays under 64 KiB. */
 const BUNDLE_BYTES = 60 * 1024;
+
+/** Waiting, as a parameter. */
+export type Sleep = (ms: number, options: { signal: AbortSignal }) => Promise<void>;
 
 /** What delivery to a peer needs of the rest of the daemon. */
 export interface Ways {
@@ -43,6 +45,8 @@ export interface PeerDeliveryInit {
   log: Logger;
   now: () => number;
   random: () => number;
+  /** Resolves after so long; rejects when the signal fires. */
+  sleep: Sleep;
   signal: AbortSignal;
   onStored(batch: ChangedBatch): void;
 }
@@ -59,15 +63,28 @@ export interface PeerDelivery {
 }
 
 export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
-  const { peer, store, ways, log, now, random, signal } = init;
+  const { peer, store, ways, log, now, random, sleep, signal } = init;
   const trouble: PeerDelivery['trouble'] = { dial: undefined, mailbox: undefined };
   let live: LiveSender | undefined;
+  /** Attempts that failed in a row, and when the last one did. */
   let failures = 0;
-  let lastFailureMs = -Infinity;
+  let failedMs: number | undefined;
   let running = false;
   let rest: AbortController | undefined;
   /** Set by `wake`: something came since the loop looked last. */
   let fresh = false;
+  /** Set by `present`: the peer came back since the loop looked last. */
+  let returned = false;
+  let dialling = false;
+  /** The dial has taken so long that the mailbox is used meanwhile. */
+  let overdue = false;
+  /** The peer was seen while it was dialled; whether that was so at the failure before, too. */
+  let seen = false;
+  let seenBefore = false;
+  let depositing: Promise<void> | undefined;
+  let depositAgain = false;
+  /** How far a chain has been left in the mailbox a second time. */
+  const refreshedTo = new Map<number, number>();
 
   const payAcks = async (send: (frames: Uint8Array[]) => Promise<void> | void): Promise<void> => {
     const { answers, held } = await store.call('messages.acks', { peer, owedOnly: true });
@@ -76,32 +93,40 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     await store.call('messages.acks-paid', { peer, held });
   };
 
-  /** Leaves in the mailbox all that is not there yet. */
-  const deposit = async (): Promise<void> => {
-    try {
-      for (const pending of await store.call('messages.pending', { peer })) {
-        if (pending.firstUnstored === undefined && now() - pending.storedMs > REDEPOSIT_AFTER_MS) {
-          await store.call('messages.unstored', { chain: pending.chain });
-        }
-        for (let after = pending.first - 1; ;) {
-          const batch = await store.call('messages.frames', {
-            chain: pending.chain,
-            after,
-            maxBytes: BUNDLE_BYTES,
-            maxCount: CHAT_LIMITS.maxUnacknowledged,
-            skipStored: true,
-          });
-          if (batch.count === 0) break;
-          await ways.deposit(peer, new FrameDecoder(CHAT_LIMITS.maxFrameBytes).push(batch.frames), {
-            signal,
-          });
-          after = batch.upTo;
-          init.onStored(
-            await store.call('messages.stored', { chain: pending.chain, ranges: batch.ranges, nowMs: now() }),
-          );
-        }
+  /** Leaves what of a chain is not there yet, or all of it when that is long ago. Stops when the peer is here. */
+  const depositChain = async ({ chain, first, firstUnstored, storedMs }: PendingChain): Promise<void> => {
+    const refresh = firstUnstored === undefined;
+    // A clock set back far makes it long ago, too.
+    if (refresh && Math.abs(now() - storedMs) <= REDEPOSIT_AFTER_MS) return;
+    let after = first - 1;
+    if (refresh) after = Math.max(after, refreshedTo.get(chain) ?? 0);
+    while (live === undefined) {
+      const batch = await store.call('messages.frames', {
+        chain,
+        after,
+        maxBytes: BUNDLE_BYTES,
+        maxCount: CHAT_LIMITS.maxUnacknowledged,
+        skipStored: !refresh,
+      });
+      if (batch.count > 0) {
+        await ways.deposit(peer, new FrameDecoder(CHAT_LIMITS.maxFrameBytes).push(batch.frames), { signal });
+        after = batch.upTo;
       }
-      await payAcks((frames) => ways.deposit(peer, frames, { signal }));
+      if (!refresh && batch.count > 0) {
+        init.onStored(await store.call('messages.stored', { chain, ranges: batch.ranges, nowMs: now() }));
+      } else if (batch.count > 0) refreshedTo.set(chain, after);
+      else {
+        if (refresh) await store.call('messages.stored', { chain, ranges: [], nowMs: now() });
+        refreshedTo.delete(chain);
+        return;
+      }
+    }
+  };
+
+  const depositAll = async (): Promise<void> => {
+    try {
+      for (const pending of await store.call('messages.pending', { peer })) await depositChain(pending);
+      if (live === undefined) await payAcks((frames) => ways.deposit(peer, frames, { signal }));
       trouble.mailbox = undefined;
     } catch (error) {
       if (signal.aborted) return;
@@ -110,68 +135,120 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     }
   };
 
-  /** Stays with an open stream until it is over. A stream that breaks at once counts as a failed attempt. */
+  /** Leaves in the mailbox all that is not there yet, also what comes while it does. Never twice at a time. */
+  const deposit = (): Promise<void> => {
+    depositAgain = true;
+    depositing ??= (async () => {
+      do {
+        depositAgain = false;
+        await depositAll();
+      } while (depositAgain && live === undefined && !signal.aborted);
+      depositing = undefined;
+    })();
+    return depositing;
+  };
+
+  const payLive = async (sender: LiveSender): Promise<void> => payAcks((frames) => sender.write(frames));
+
+  /** Stays with an open stream until it is over. A stream that ends at once counts as a failed attempt. */
   const stayLive = async (chat: OpenChat): Promise<void> => {
     const sender = liveSender(chat, peer, store);
     const sinceMs = now();
     live = sender;
+    fresh = false;
     trouble.dial = undefined;
     try {
-      await Promise.all([sender.run(), payAcks((frames) => sender.write(frames))]);
-      failures = 0;
+      await Promise.all([sender.run(), payLive(sender)]);
+      if (now() - sinceMs < SHORT_LIVED_MS) throw new Error('the peer closed the stream at once');
     } catch (error) {
       sender.close();
       if (now() - sinceMs < SHORT_LIVED_MS) throw error;
-      failures = 0;
       log('lost %s: %s', peer, (error as Error).message);
     } finally {
       live = undefined;
     }
+    failures = 0;
   };
 
   /** Tries once to reach the peer, with the mailbox after two seconds, and stays while the stream lasts. */
   const attempt = async (): Promise<void> => {
     const done = new AbortController();
-    const late = delay(MAILBOX_AFTER_MS, undefined, { signal: done.signal }).then(deposit, () => undefined);
+    const late = sleep(MAILBOX_AFTER_MS, { signal: done.signal }).then(
+      () => {
+        if (done.signal.aborted) return undefined;
+        overdue = true;
+        return deposit();
+      },
+      () => undefined,
+    );
     let chat: OpenChat;
+    dialling = true;
+    seen = false;
     try {
       chat = await ways.openChat(peer, { signal });
-    } finally {
+      seen = false;
+    } catch (error) {
       done.abort();
       await late;
+      throw error;
+    } finally {
+      done.abort();
+      dialling = false;
+      overdue = false;
     }
     await stayLive(chat);
   };
 
-  const hasWork = async (): Promise<boolean> =>
-    fresh ||
-    (await store.call('messages.pending', { peer })).length > 0 ||
-    (await store.call('messages.acks', { peer, owedOnly: true })).answers.length > 0;
+  const failed = async (error: Error): Promise<void> => {
+    // Seen and yet not reached by an old address: try soon. Unless that goes on: then our own dials are what was seen.
+    failures = seen && !seenBefore ? 1 : failures + 1;
+    seenBefore = seen;
+    failedMs = now();
+    trouble.dial = error.message;
+    log('not reached %s: %s', peer, trouble.dial);
+    await deposit();
+  };
+
+  /** Whether dialling again would be too soon. A clock set back is no reason to wait for it to come round. */
+  const restsFromDialling = (): boolean => {
+    const sinceMs = failedMs === undefined ? Infinity : now() - failedMs;
+    return sinceMs >= 0 && sinceMs < DIAL_REST_MS;
+  };
+
+  const hasWork = async (): Promise<boolean> => {
+    if (fresh) return true;
+    try {
+      return (
+        (await store.call('messages.pending', { peer })).length > 0 ||
+        (await store.call('messages.acks', { peer, owedOnly: true })).answers.length > 0
+      );
+    } catch (error) {
+      log.error('the outbox for %s could not be read: %e', peer, error);
+      return true;
+    }
+  };
 
   const restBetween = async (ms: number): Promise<void> => {
     rest = new AbortController();
-    await delay(ms, undefined, { signal: AbortSignal.any([signal, rest.signal]) }).catch(() => undefined);
+    await sleep(ms, { signal: AbortSignal.any([signal, rest.signal]) }).catch(() => undefined);
     rest = undefined;
   };
 
   const run = async (): Promise<void> => {
     while (!signal.aborted && (await hasWork())) {
       fresh = false;
-      if (now() - lastFailureMs < DIAL_REST_MS) await deposit();
+      returned = false;
+      if (restsFromDialling()) await deposit();
       else {
         try {
           await attempt();
           continue;
         } catch (error) {
           if (signal.aborted) return;
-          failures++;
-          lastFailureMs = now();
-          trouble.dial = (error as Error).message;
-          log('not reached %s: %s', peer, trouble.dial);
-          await deposit();
+          await failed(error as Error);
         }
       }
-      if (!fresh) await restBetween(backoffMs(failures, random()));
+      if (!fresh && !returned) await restBetween(backoffMs(Math.max(1, failures), random()));
     }
   };
 
@@ -183,10 +260,13 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     wake() {
       if (live !== undefined) {
         live.wake();
+        // What breaks this breaks the stream's own reading of the store too, and that is reported there.
+        payLive(live).catch(() => undefined);
         return;
       }
       fresh = true;
       rest?.abort();
+      if (overdue) void deposit();
       if (running || signal.aborted) return;
       running = true;
       run()
@@ -197,8 +277,13 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
         });
     },
     present() {
+      if (dialling) {
+        seen = true;
+        return;
+      }
       failures = 0;
-      lastFailureMs = -Infinity;
+      failedMs = undefined;
+      returned = true;
       rest?.abort();
     },
   };

@@ -1,0 +1,108 @@
+import { DatabaseSync } from 'node:sqlite';
+import { decodeFrame } from '../../protocols/chat/protocol.ts';
+import { StoreError } from '../../protocols/group-commit/operations.ts';
+import { runGroup, STORE_PRAGMAS } from '../../protocols/group-commit/worker.ts';
+import type { Call } from '../../protocols/group-commit/worker.ts';
+import { FrameDecoder } from '../../protocols/framing/frames.ts';
+import { nodeStore } from './operations.ts';
+import type { NodeOperations, NodeStore } from './operations.ts';
+import { migrate } from './schema.ts';
+
+/** A daemon's store without its thread, for tests. */
+export interface TestStore {
+  readonly database: DatabaseSync;
+  /** The operations as the store is now; another object after `restart`. */
+  readonly operations: NodeOperations;
+  /** Runs calls as one transaction and hands back their values or errors. */
+  group(calls: [operation: keyof NodeOperations, argument: unknown][]): unknown[];
+  /** What the rest of the daemon holds: calls of one turn become one transaction. */
+  readonly client: NodeStore;
+  /** Forgets all that is in memory, as the end of the process does. */
+  restart(): void;
+  close(): void;
+}
+
+/** @param file default: in memory */
+export function testStore(file = ':memory:'): TestStore {
+  const open = (): DatabaseSync => {
+    const database = new DatabaseSync(file);
+    database.exec(STORE_PRAGMAS);
+    // A test needs no power cut survived.
+    database.exec('PRAGMA synchronous = OFF');
+    migrate(database);
+    return database;
+  };
+  let database = open();
+  let store = nodeStore(database);
+  let queued: { call: Call; settle: PromiseWithResolvers<unknown> }[] = [];
+
+  const flush = (): void => {
+    const batch = queued;
+    queued = [];
+    const replies = runGroup(
+      store,
+      batch.map(({ call }) => call),
+    );
+    for (const [index, { value, error }] of replies.entries()) {
+      const { settle } = batch[index]!;
+      if (error === undefined) settle.resolve(structuredClone(value));
+      else settle.reject(new StoreError(error.message, error.code));
+    }
+  };
+
+  return {
+    get database() {
+      return database;
+    },
+    get operations() {
+      return store.operations;
+    },
+    group: (calls) =>
+      runGroup(
+        store,
+        calls.map(([operation, argument], id) => ({ id, operation, argument, durability: 'disk' as const })),
+      ).map(({ value, error }) => error ?? value),
+    client: {
+      get waiting() {
+        return queued.length;
+      },
+      call(operation, argument, options) {
+        if (queued.length === 0) setImmediate(flush);
+        const settle = Promise.withResolvers<unknown>();
+        const call = {
+          id: queued.length,
+          operation,
+          argument: structuredClone(argument),
+          durability: options?.durability ?? 'disk',
+        };
+        queued.push({ call, settle });
+        return settle.promise as Promise<never>;
+      },
+    },
+    restart() {
+      if (file !== ':memory:') {
+        database.close();
+        database = open();
+      }
+      store = nodeStore(database);
+    },
+    close: () => database.close(),
+  };
+}
+
+/** Many messages as `messages.receive` takes them. */
+export function joined(messages: readonly Uint8Array[]): { messages: Uint8Array; ends: Uint32Array } {
+  let end = 0;
+  const ends = Uint32Array.from(messages, ({ byteLength }) => (end += byteLength));
+  return { messages: new Uint8Array(Buffer.concat(messages)), ends };
+}
+
+/** The encoded frames in bytes as they go onto a stream. */
+export function framesIn(encoded: Uint8Array): Uint8Array[] {
+  return new FrameDecoder(1 << 20).push(encoded);
+}
+
+/** The encoded Messages in bytes as they go onto a stream. */
+export function messagesIn(encoded: Uint8Array): Uint8Array[] {
+  return framesIn(encoded).map((frame) => decodeFrame(frame).body.value as Uint8Array);
+}
