@@ -10,6 +10,9 @@ import { stopSignal } from '../stop-signal.ts';
 /** The programs promise to be gone 3 s after they are told to stop; this leaves some for the exit itself. */
 const STOP_GRACE_MS = 2800;
 
+/** What is still being written to standard output or error after the stop has this long. */
+const FLUSH_MS = 100;
+
 /** `tincan daemon` and `tincan bootstrap`: runs the program in the foreground until it is told to stop. */
 export async function run(
   program: Program,
@@ -32,6 +35,9 @@ export async function run(
     const logLevel = configuration.settings.find(({ setting }) => setting.key === 'log_level')?.value;
     if (logLevel === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     return exitCodeOf(error);
+  } finally {
+    // libp2p 3.3 leaves timers of up to two seconds behind when it has stopped; nothing of ours is waiting any more.
+    setTimeout(() => process.exit(), FLUSH_MS).unref();
   }
 }
 
