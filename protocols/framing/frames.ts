@@ -4,7 +4,7 @@ import { InvalidMessageError } from '@libp2p/interface';
  * Frames on a Tincan stream are length-prefixed: an unsigned varint (at most 4 bytes, so under 256 MiB), then that
  * many bytes of protobuf. The same framing as libp2p's own protocols use.
  */
-export const MAX_PREFIX_BYTES = 4;
+const MAX_PREFIX_BYTES = 4;
 
 /** The bytes that stand before a frame of `length` bytes. */
 function prefixBytes(length: number): number {

@@ -1,6 +1,6 @@
 import { InvalidMessageError, StreamResetError, TimeoutError } from '@libp2p/interface';
 import type { MessageStream, Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
-import { encodeFrames, FrameDecoder, MAX_PREFIX_BYTES } from './frames.ts';
+import { encodeFrames, FrameDecoder, framedBytes } from './frames.ts';
 
 /** Bytes that may wait for a slow consumer before the stream is paused, and the most a batch is made of. */
 const READ_AHEAD_BYTES = 128 * 1024;
@@ -198,7 +198,7 @@ export async function sendFrames(
     let bytes = 0;
     let to = from;
     while (to < frames.length) {
-      bytes += MAX_PREFIX_BYTES + frames[to]!.byteLength;
+      bytes += framedBytes(frames[to]!.byteLength);
       if (bytes > COALESCE_BYTES && to > from) break;
       to++;
     }

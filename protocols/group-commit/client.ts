@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { StoreError } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 import { CLOSE } from './worker.ts';
-import type { Call, Durability, Reply } from './worker.ts';
+import type { Call, Durability, Reply, StoreData } from './worker.ts';
 
 interface Pending {
   resolve: (value: unknown) => void;
@@ -50,21 +50,24 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
    * @param from the `import.meta` of the calling module
    * @param worker the worker's module relative to it, without extension: sources and the built package differ in that
    * @param data handed to the worker's `open`
-   * @throws StoreError, `held` when another process has the file
+   * @throws StoreError, `held` when another process has the file; the message names it
    */
   static async open<Ops extends Operations>(
     from: ImportMeta,
     worker: string,
-    data: unknown,
+    data: StoreData,
   ): Promise<StoreClient<Ops>> {
     const thread = new Worker(new URL(worker + extname(from.filename), from.url), { workerData: data });
     const client = new StoreClient<Ops>(thread);
     await new Promise<void>((resolve, reject) => {
-      thread.on('error', (error: Error) => {
+      const over = (error: StoreError): void => {
         reject(error);
         client.#fail(error);
-      });
-      thread.on('exit', () => client.#fail(new StoreError('the store is closed', 'closed')));
+      };
+      thread.on('error', (cause: Error) =>
+        over(new StoreError(`the store broke down: ${cause.message}`, 'internal', { cause })),
+      );
+      thread.on('exit', () => over(new StoreError('the store is closed', 'closed')));
       thread.on('message', (message: WorkerMessage) => {
         if ('replies' in message) client.#settle(message.replies);
         else if ('failed' in message) reject(new StoreError(message.failed.message, message.failed.code));

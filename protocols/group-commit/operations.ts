@@ -19,7 +19,7 @@ export type StoreErrorCode =
  *
  * - `held`: another process has the data directory open
  * - `disk-full`: no room; try again when there is
- * - `io`: the disk reported an error
+ * - `io`: the disk reported an error, or the file may not be read or written
  * - `corrupt`: the database file is damaged
  * - `newer-version`: written by a newer Tincan
  * - `closed`: the store is being closed
@@ -37,8 +37,10 @@ export class StoreError extends Error {
 
 /** SQLite's primary result codes (https://www.sqlite.org/rescode.html) that have a meaning of their own here. */
 const SQLITE_CODES: Record<number, StoreErrorCode> = {
+  3: 'io',
   5: 'held',
   6: 'held',
+  8: 'io',
   10: 'io',
   11: 'corrupt',
   13: 'disk-full',

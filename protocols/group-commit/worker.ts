@@ -88,17 +88,29 @@ function runTransaction({ database, operations, rolledBack }: OpenStore, calls: 
   }
 }
 
+/** What every store is opened with. */
+export interface StoreData {
+  /** The database file. */
+  file: string;
+}
+
 /**
  * The body of a store's worker thread. `open` gets the `data` that the client was constructed with.
  * Everything that waits in the port when a group begins joins it.
  */
-export function serveStore<Data>(open: (data: Data) => OpenStore): void {
+export function serveStore<Data extends StoreData>(open: (data: Data) => OpenStore): void {
   const port = parentPort!;
+  const data = workerData as Data;
   let store: OpenStore;
   try {
-    store = open(workerData as Data);
+    store = open(data);
   } catch (error) {
-    port.postMessage({ failed: { message: (error as Error).message, code: storeErrorCode(error) } });
+    const code = storeErrorCode(error);
+    const message =
+      code === 'held'
+        ? `another process has ${data.file} open; stop it or choose another data directory`
+        : (error as Error).message;
+    port.postMessage({ failed: { message, code } });
     port.close();
     return;
   }

@@ -1,0 +1,15 @@
+import { DatabaseSync } from 'node:sqlite';
+import { StoreError } from './operations.ts';
+import { fixtureStore } from './store-fixture.ts';
+import type { FixtureData } from './store-fixture.ts';
+import { serveStore, STORE_PRAGMAS } from './worker.ts';
+
+/** The worker thread of the store that the tests open. */
+serveStore(({ file, fault }: FixtureData) => {
+  if (fault === 'newer-version') throw new StoreError('written by a newer one', 'newer-version');
+  if (fault === 'exit') process.exit(1);
+  const database = new DatabaseSync(file);
+  database.exec(STORE_PRAGMAS);
+  if (fault === 'throw') throw new TypeError('a fault');
+  return fixtureStore(database);
+});
