@@ -31,7 +31,11 @@ export async function run(
     return EXIT.ok;
   } catch (error) {
     if (signal.aborted) return EXIT.ok;
-    process.stderr.write(`tincan ${program}: ${describeError(error)}\n`);
+    const held = (error as { code?: unknown }).code === 'held';
+    const message = held
+      ? `another tincan process has ${configuration.dataDir}; stop it, or pick another with --data-dir`
+      : describeError(error);
+    process.stderr.write(`tincan ${program}: ${message}\n`);
     const logLevel = configuration.settings.find(({ setting }) => setting.key === 'log_level')?.value;
     if (logLevel === 'debug' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     return exitCodeOf(error);
