@@ -30,10 +30,16 @@ export interface Found {
   warning: string | null;
 }
 
+export interface ResolveOptions {
+  signal: AbortSignal;
+  /** What the request calls it, for errors. Default: `who`. */
+  field?: string;
+}
+
 /** Who is meant by what a person types, and what is known of them. */
 export interface Directory {
   /** The peer id behind a petname, name, peer id or invite, from what is known here; asks others only for a new name. */
-  resolve(who: string, options: { signal: AbortSignal }): Promise<string>;
+  resolve(who: string, options: ResolveOptions): Promise<string>;
   /** As `resolve`, for what needs no asking; undefined for what does. */
   known(who: string): string | undefined;
   /** All there is to know about somebody, asked afresh. @throws ControlError `not-found`, `invalid` */
@@ -147,7 +153,7 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
         : await pin(found.certificate, found.certificateBytes),
   });
 
-  const byName = async (name: string, signal: AbortSignal): Promise<Found> => {
+  const byName = async (name: string, signal: AbortSignal, field: string): Promise<Found> => {
     const found = await askPhonebooks({ name }, { signal });
     if (found !== undefined) return fromPhonebook(found);
     for (const { peerId: phonebook } of links()) {
@@ -164,7 +170,7 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     const known = pins.get(name);
     if (known !== undefined) return { ...blank(known.peer, 'contact'), name };
     throw new ControlError('not-found', `nobody is known as ${name}`, {
-      field: 'who',
+      field,
       hint: links().some(({ status }) => status.state === 'connected')
         ? 'check the spelling, or ask for an invite'
         : 'no phonebook is in reach; a peer id or an invite works without one',
@@ -183,23 +189,23 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     warning: null,
   });
 
-  const normalised = (who: string): string => {
+  const normalised = (who: string, field: string): string => {
     try {
       return normaliseName(who);
     } catch (error) {
       if (!(error instanceof InvalidNameError)) throw error;
-      throw new ControlError('invalid', error.message, { field: 'who', hint: error.hint });
+      throw new ControlError('invalid', error.message, { field, hint: error.hint });
     }
   };
 
-  const readInvite = async (who: string): Promise<string> => {
+  const readInvite = async (who: string, field: string): Promise<string> => {
     try {
       const { peerId, multiaddrs } = parseInvite(who);
       await init.onAddresses(peerId, multiaddrs);
       return peerId;
     } catch (error) {
       throw new ControlError('invalid', (error as Error).message, {
-        field: 'who',
+        field,
         hint: 'copy the invite whole',
       });
     }
@@ -226,14 +232,14 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     askPhonebooks,
     known,
 
-    async resolve(who, { signal }) {
+    async resolve(who, { signal, field = 'who' }) {
       const here = known(who);
       if (here !== undefined) return here;
-      if (isInvite(who)) return readInvite(who);
-      const found = await byName(normalised(who), signal);
+      if (isInvite(who)) return readInvite(who, field);
+      const found = await byName(normalised(who, field), signal, field);
       if (found.warning !== null) {
         throw new ControlError('conflict', found.warning, {
-          field: 'to',
+          field,
           hint: 'ask them by another way, then add the right peer id under a petname',
         });
       }
@@ -241,9 +247,9 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     },
 
     async lookup(who, { signal }) {
-      if (isInvite(who)) return withPapers(blank(await readInvite(who), 'invite'));
+      if (isInvite(who)) return withPapers(blank(await readInvite(who, 'who'), 'invite'));
       const peerId = petnameHolder(who) ?? (parsePeerId(who) === undefined ? undefined : who);
-      if (peerId === undefined) return withPapers(await byName(normalised(who), signal));
+      if (peerId === undefined) return withPapers(await byName(normalised(who, 'who'), signal, 'who'));
       const found = await askPhonebooks({ peerId }, { signal });
       if (found !== undefined) return withPapers(await fromPhonebook(found));
       const source = contacts.some(({ peer }) => peer === peerId) ? 'contact' : 'peer-id';

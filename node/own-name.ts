@@ -2,7 +2,7 @@ import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { isRenewalDue, verifyCertificate } from '../protocols/phonebook/certificate.ts';
 import type { NameCertificate } from '../protocols/phonebook/certificate.ts';
 import { PhonebookError } from '../protocols/phonebook/errors.ts';
-import { normaliseName } from '../protocols/phonebook/name.ts';
+import { InvalidNameError, normaliseName } from '../protocols/phonebook/name.ts';
 import { ControlError } from '../protocols/control/errors.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
 import type { NodeStore } from './store/operations.ts';
@@ -28,7 +28,7 @@ export interface OwnName {
   readonly refusals: ReadonlyMap<string, string>;
   /** Claims, renews or releases at one phonebook, when that is due. @throws PhonebookError */
   claimAt(link: BootstrapLink): Promise<void>;
-  /** Claims a new name at every phonebook in reach. @throws ControlError when no phonebook gives it */
+  /** Claims a new name at every phonebook in reach. @throws ControlError when it can be none, or no phonebook gives it */
   claim(name: string): Promise<void>;
   /** Gives the name back at every phonebook in reach, and at the others when they are. */
   release(): Promise<void>;
@@ -47,6 +47,16 @@ export interface OwnNameInit {
   phonebooks: readonly string[];
   /** From the configuration: claimed at start. */
   configured: string | undefined;
+}
+
+/** The form of a name that phonebooks keep. @throws ControlError `invalid` for what can be no name */
+function checkName(text: string): string {
+  try {
+    return normaliseName(text);
+  } catch (error) {
+    if (!(error instanceof InvalidNameError)) throw error;
+    throw new ControlError('invalid', error.message, { field: 'name', hint: error.hint, cause: error });
+  }
 }
 
 /** What a phonebook's refusal of a claim is to who asked for it. */
@@ -81,7 +91,7 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
   const refusals = new Map<string, string>();
   const savedName = await store.call('meta.get', { key: NAME_KEY });
   let name = savedName === undefined ? null : Buffer.from(savedName).toString();
-  const wanted = init.configured === undefined ? name : normaliseName(init.configured);
+  const wanted = init.configured === undefined ? name : checkName(init.configured);
 
   const keep = async (phonebook: string, bytes: Uint8Array, certificate: NameCertificate): Promise<void> => {
     await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: bytes });
@@ -164,7 +174,8 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
       await claimFrom(link, target);
     },
 
-    async claim(wantedName) {
+    async claim(given) {
+      const wantedName = checkName(given);
       const links = connected();
       if (links.length === 0) {
         throw new ControlError('unavailable', 'no phonebook is in reach', {

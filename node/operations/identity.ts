@@ -1,7 +1,5 @@
 import type { ControlOperations, OperationResult, StatusView } from '../../protocols/control/contract.ts';
-import { ControlError } from '../../protocols/control/errors.ts';
 import { DHT_PROTOCOL } from '../../protocols/dht/service.ts';
-import { InvalidNameError } from '../../protocols/phonebook/name.ts';
 import { formatInvite, newInviteToken } from '../invite.ts';
 import { isoOrNull } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
@@ -57,12 +55,7 @@ export function identityOperations(
     identity,
 
     async claimName({ name }) {
-      try {
-        await ownName.claim(name);
-      } catch (error) {
-        if (!(error instanceof InvalidNameError)) throw error;
-        throw new ControlError('invalid', error.message, { field: 'name', hint: error.hint });
-      }
+      await ownName.claim(name);
       return identity();
     },
 

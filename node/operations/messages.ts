@@ -81,7 +81,7 @@ export function messageOperations(
 
   return {
     async send({ to, text, wait, timeoutMs }, { signal }) {
-      return sendTo(await directory.resolve(to, { signal }), text, { wait, timeoutMs, signal });
+      return sendTo(await directory.resolve(to, { signal, field: 'to' }), text, { wait, timeoutMs, signal });
     },
 
     async message({ id }) {

@@ -116,7 +116,7 @@ export function sendBatch({
       const fresh = [message];
       pending.set(to, fresh);
       directory
-        .resolve(to, { signal })
+        .resolve(to, { signal, field: 'to' })
         .finally(() => pending.delete(to))
         .then((peer) => send(fresh, () => peer))
         .catch((error: unknown) => onChanges(fresh.map((each) => refuse(each, error))));
