@@ -16,14 +16,14 @@ before(() => {
   );
   writeFileSync(
     join(folder, 'script.mjs'),
-    `process.stdout.write(JSON.stringify({ pid: process.pid, node: process.versions.node, args: process.argv.slice(2) }) + '\\n');
-    const [what] = process.argv.slice(2);
+    `const [what] = process.argv.slice(2);
     if (what === 'exit') process.exitCode = 7;
     else {
       const alive = setInterval(() => {}, 1000);
       process.on('SIGTERM', () => { clearInterval(alive); process.exitCode = 9; process.disconnect?.(); });
       process.once('disconnect', () => clearInterval(alive));
-    }`,
+    }
+    process.stdout.write(JSON.stringify({ pid: process.pid, node: process.versions.node, args: process.argv.slice(2) }) + '\\n');`,
   );
 });
 after(() => rmSync(folder, { recursive: true }));
