@@ -133,9 +133,7 @@ test('a receipt does not claim what filled a gap after the reading, nor what lie
   const messages = writtenBy('ann', ['1', '2', '3', '4', '5'], NOW);
   receive('ann', [messages[0]!, messages[2]!], NOW);
   const read = (id: string): number[] =>
-    ops()
-      ['history.read']({ peer: 'ann', id })!
-      .receipts.map(({ readUpTo }) => readUpTo);
+    store.operations['history.read']({ peer: 'ann', id })!.receipts.map(({ readUpTo }) => readUpTo);
   const [one, three] = page('ann') as [StoredMessage, StoredMessage];
   receive('ann', [messages[1]!], NOW + 1);
   assert.deepEqual(read(three.id), [1], 'the second came after the third and is not read');
@@ -151,9 +149,7 @@ test('conversations come with their last message and unread count, the latest fi
   receiveFrom('ann', ['c', 'd'], NOW + 2);
   ops()['papers.put']({ peer: 'silent', card: null, certificate: null });
   assert.deepEqual(
-    ops()
-      ['history.conversations']()
-      .map(({ peer, unread, last }) => [peer, unread, last.text]),
+    store.operations['history.conversations']().map(({ peer, unread, last }) => [peer, unread, last.text]),
     [
       ['ann', 3, 'd'],
       ['bob', 0, 'b'],

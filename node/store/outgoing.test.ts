@@ -56,9 +56,7 @@ const pending = (peer = BOB): PendingChain => ops()['messages.pending']({ peer }
 const countersIn = (encoded: Uint8Array): number[] =>
   messagesIn(encoded).map((message) => decodeMessage(message).counter);
 const states = (peer = BOB): string[] =>
-  ops()
-    ['history.page']({ peer, limit: 1_000 })
-    .map(({ state }) => state);
+  store.operations['history.page']({ peer, limit: 1_000 }).map(({ state }) => state);
 const counted = (first: number, last: number): Range[] => [{ first, last }];
 
 test('a batch is committed in order, with an id, a counter, a hash chain and a frame each', () => {
@@ -117,7 +115,10 @@ test('the clock of what is written only goes forward, when the machine goes back
           });
           for (const at of [0, 2]) {
             const [ms, count] = [clocks[at]!, clocks[at + 1]!];
-            assert.ok(ms > last[0]! || (ms === last[0] && count > last[1]!), `${ms}/${count} after ${last}`);
+            assert.ok(
+              ms > last[0]! || (ms === last[0] && count > last[1]!),
+              `${ms}/${count} after ${last.join('/')}`,
+            );
             last = [ms, count];
           }
           assert.equal(decodeMessage(messagesIn(frames)[0]!).sentAtMs, NOW + by);

@@ -20,9 +20,12 @@ test('contacts are added once, named, renamed and removed; a petname is one pers
   assert.equal(add('p2', 'zoe'), false);
   assert.equal(add('p1', null, 9), true, 'no petname leaves the one there is');
   assert.deepEqual(
-    ops()
-      ['contacts.list']()
-      .map(({ peer, petname, addedMs, unread }) => [peer, petname, addedMs, unread]),
+    store.operations['contacts.list']().map(({ peer, petname, addedMs, unread }) => [
+      peer,
+      petname,
+      addedMs,
+      unread,
+    ]),
     [
       ['p2', null, 5, 0],
       ['p1', 'zoe', 6, 0],
@@ -35,9 +38,7 @@ test('contacts are added once, named, renamed and removed; a petname is one pers
   assert.equal(ops()['contacts.remove']({ peer: 'nobody' }), false);
   store.restart();
   assert.deepEqual(
-    ops()
-      ['contacts.list']()
-      .map(({ peer, petname }) => [peer, petname]),
+    store.operations['contacts.list']().map(({ peer, petname }) => [peer, petname]),
     [['p2', 'zoe']],
   );
 });
@@ -46,9 +47,12 @@ test('a pin takes newer certificates of its peer and never moves to another', ()
   const pin = { name: 'ann', phonebook: 'book', peer: 'p1', seq: 2, certificate: bytes(1) };
   const put = (change: Partial<typeof pin>) => ops()['pins.put']({ ...pin, ...change });
   const pinned = () =>
-    ops()
-      ['pins.list']()
-      .map(({ phonebook, peer, seq, certificate }) => [phonebook, peer, seq, ...certificate]);
+    store.operations['pins.list']().map(({ phonebook, peer, seq, certificate }) => [
+      phonebook,
+      peer,
+      seq,
+      ...certificate,
+    ]);
   put({});
   put({ peer: 'mallory', seq: 9, certificate: bytes(66) });
   put({ seq: 1, certificate: bytes(3) });
@@ -75,10 +79,7 @@ test('addresses come contacts first, the newest peers before the others, no more
   for (const peer of ['p1', 'p2', 'p3']) ops()['addresses.put']({ peer, addresses: [`/dns4/${peer}/tcp/1`] });
   add('p2', null);
   add('unreached', null);
-  const listed = (limit: number) =>
-    ops()
-      ['addresses.list']({ limit })
-      .map(({ peer }) => peer);
+  const listed = (limit: number) => store.operations['addresses.list']({ limit }).map(({ peer }) => peer);
   assert.deepEqual(listed(10), ['p2', 'p3', 'p1']);
   assert.deepEqual(listed(1), ['p2']);
   ops()['addresses.put']({ peer: 'p2', addresses: [] });
