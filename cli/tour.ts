@@ -27,10 +27,6 @@ export async function runTour(): Promise<number> {
   const signal = AbortSignal.any([stopped, lost.signal]);
   const tours = resolve(DEMO_FOLDER);
   const folder = join(tours, `tour-${process.pid}`);
-  await removeEarlierTours(tours);
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-
   let current = 'getting ready';
   const begin = performance.now();
   const step = async (title: string, action: () => Promise<string | void>): Promise<void> => {
@@ -44,6 +40,9 @@ export async function runTour(): Promise<number> {
   };
 
   try {
+    await removeEarlierTours(tours);
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     {
       await using processes = await demoProcesses({
         folder,
