@@ -4,6 +4,7 @@ import type { PeerId, Stream } from '@libp2p/interface';
 import { CHAT_LIMITS, CHAT_PROTOCOL } from '../protocols/chat/protocol.ts';
 import { serveChat } from '../protocols/chat/handler.ts';
 import { StoreClient } from '../protocols/group-commit/client.ts';
+import { StoreError } from '../protocols/group-commit/operations.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
@@ -61,10 +62,7 @@ export async function runDaemon(
   const stopping = new AbortController();
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const store = await StoreClient.open<NodeOperations>(import.meta, './store/worker', {
-    file: join(config.dataDir, 'daemon.db'),
-  });
-  stack.use(store);
+  const store = stack.use(await openStore(join(config.dataDir, 'daemon.db')));
   const privateKey = await loadOrCreateIdentity(join(config.dataDir, 'identity.key'));
   const host = await createHost({ config, privateKey, logger: libp2pLogger(log), nowMs });
   stack.defer(() => host.stop());
@@ -306,4 +304,13 @@ export async function runDaemon(
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info({ links: connectedLinks().length }, 'stopping');
+}
+
+async function openStore(file: string): Promise<StoreClient<NodeOperations>> {
+  try {
+    return await StoreClient.open<NodeOperations>(import.meta, './store/worker', { file });
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code === 'held') throw error;
+    throw new StoreError(`cannot open ${file}: ${error.message}`, error.code, { cause: error });
+  }
 }
