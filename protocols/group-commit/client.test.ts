@@ -8,7 +8,8 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { StoreClient } from './client.ts';
 import type { StoreError } from './operations.ts';
-import type { FixtureData, FixtureOperations } from './store-fixture.ts';
+import type { FixtureOperations } from './store-fixture.ts';
+import type { FixtureData } from './store-fixture-worker.ts';
 
 const WORKER = './store-fixture-worker';
 

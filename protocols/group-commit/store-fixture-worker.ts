@@ -1,8 +1,13 @@
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './operations.ts';
 import { fixtureStore } from './store-fixture.ts';
-import type { FixtureData } from './store-fixture.ts';
 import { serveStore, STORE_PRAGMAS } from './worker.ts';
+import type { StoreData } from './worker.ts';
+
+export interface FixtureData extends StoreData {
+  /** What goes wrong while the store opens. */
+  fault?: 'newer-version' | 'exit' | 'throw';
+}
 
 /** The worker thread of the store that the tests open. */
 serveStore(({ file, fault }: FixtureData) => {

@@ -1,11 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from './operations.ts';
-import type { OpenStore, StoreData } from './worker.ts';
-
-export interface FixtureData extends StoreData {
-  /** What goes wrong while the store opens. */
-  fault?: 'newer-version' | 'exit' | 'throw';
-}
+import type { OpenStore } from './worker.ts';
 
 /** A small store for tests: values in order, and the faults an operation may have. */
 export function fixtureStore(database: DatabaseSync) {
