@@ -56,10 +56,13 @@ export async function openChat(
     }
   };
 
-  queue.push(encodeFrames([encodeHello(decisions.hello(peer))]));
+  const write = async (): Promise<void> => {
+    queue.push(encodeFrames([encodeHello(decisions.hello(peer))]));
+    await pipe(queue, encodedSink(stream, options));
+    await stream.close({ signal });
+  };
   const reading = pipe(readFrames(stream, options), takeAnswers).then(() => queue.end());
-  const writing = pipe(queue, encodedSink(stream, options)).then(() => stream.close({ signal }));
-  const closed = Promise.all([reading, writing]).then(
+  const closed = Promise.all([reading, write()]).then(
     () => {
       cancelDeadline();
       if (!greeted) throw new InvalidMessageError('the stream was closed without a hello');

@@ -1,7 +1,8 @@
-import { TimeoutError } from '@libp2p/interface';
+import { InvalidMessageError, TimeoutError } from '@libp2p/interface';
 import type { Hello } from './chat_pb.ts';
 import { Refusal_Reason } from './chat_pb.ts';
-import { ackedRanges, decodeFrame, safeCounter } from './protocol.ts';
+import { CHAIN_BYTES } from './message.ts';
+import { ackedRanges, CHAT_LIMITS, decodeFrame, safeCounter } from './protocol.ts';
 import type { HelloFields } from './protocol.ts';
 import type { Range } from './ranges.ts';
 
@@ -27,6 +28,7 @@ export interface ChatDecisions {
 
 /** A batch of frames, sorted by what is to be done about them. */
 export interface SortedFrames {
+  /** The hello, if the batch begins with one. */
   hello: Hello | undefined;
   messages: Uint8Array[];
   /** Runs everything but the messages. */
@@ -46,6 +48,13 @@ function reasonOf(reason: Refusal_Reason): RefusalReason {
   }
 }
 
+/** A copy: what was decoded is a view on a chunk, and would go to another thread with all of the chunk. */
+function chainOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength !== CHAIN_BYTES)
+    throw new InvalidMessageError(`a chain must have ${CHAIN_BYTES} bytes`);
+  return new Uint8Array(bytes);
+}
+
 /**
  * Decodes and sorts a batch. Acknowledgements are cumulative, so of several for one chain only the last is kept.
  * Frames of a kind not known here are passed over.
@@ -61,26 +70,28 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
     const { body } = decodeFrame(bytes);
     switch (body.case) {
       case 'hello':
-        hello = body.value;
+        if (body.value.features.length > CHAT_LIMITS.maxFeatures)
+          throw new InvalidMessageError(`a hello names more than ${CHAT_LIMITS.maxFeatures} features`);
+        if (bytes === batch[0]) hello = body.value;
         break;
       case 'message':
         messages.push(body.value);
         break;
-      case 'ack':
-        acks.set(Buffer.from(body.value.chain).toString('hex'), {
-          chain: body.value.chain,
-          ranges: ackedRanges(body.value),
-        });
+      case 'ack': {
+        const chain = chainOf(body.value.chain);
+        acks.set(Buffer.from(chain.buffer).toString('hex'), { chain, ranges: ackedRanges(body.value) });
         break;
+      }
       case 'refusal': {
-        const { chain, counter, reason } = body.value;
-        const at = safeCounter(counter);
-        others.push((decisions, peer) => decisions.refused(peer, chain, at, reasonOf(reason)));
+        const { counter, reason } = body.value;
+        const chain = chainOf(body.value.chain);
+        const refused = safeCounter(counter);
+        others.push((decisions, peer) => decisions.refused(peer, chain, refused, reasonOf(reason)));
         break;
       }
       case 'receipt': {
-        const { chain, readUpTo } = body.value;
-        const upTo = safeCounter(readUpTo);
+        const chain = chainOf(body.value.chain);
+        const upTo = safeCounter(body.value.readUpTo);
         others.push((decisions, peer) => decisions.receipt(peer, chain, upTo));
         break;
       }

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import fc from 'fast-check';
+import { FrameSchema, Refusal_Reason } from './chat_pb.ts';
+import type { Ack } from './chat_pb.ts';
+import { sortFrames } from './decisions.ts';
+import {
+  ackedRanges,
+  CHAT_LIMITS,
+  decodeBundle,
+  decodeFrame,
+  encodeAck,
+  encodeBundle,
+  encodeHello,
+  encodeMessageFrame,
+  encodeReceipt,
+  encodeRefusal,
+  safeCounter,
+} from './protocol.ts';
+import { addRange } from './ranges.ts';
+import type { Range } from './ranges.ts';
+
+const chain = fc.uint8Array({ minLength: 8, maxLength: 8 });
+const counter = fc.oneof(
+  fc.integer({ min: 1, max: 300 }),
+  fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+);
+
+const ackOf = (frame: Uint8Array): Ack => {
+  const { body } = decodeFrame(frame);
+  assert.ok(body.case === 'ack');
+  return body.value;
+};
+
+/** An Ack frame as somebody else's code may make it. */
+const foreignAck = (upTo: bigint, beyond: [bigint, bigint][]): Uint8Array =>
+  toBinary(
+    FrameSchema,
+    create(FrameSchema, {
+      body: {
+        case: 'ack',
+        value: {
+          chain: new Uint8Array(8),
+          upTo,
+          beyond: beyond.map(([first, last]) => ({ first, last })),
+        } as Ack,
+      },
+    }),
+  );
+
+void test('a message frame is what the schema makes of it', () => {
+  const check = (message: Uint8Array): void => {
+    const frame = encodeMessageFrame(message);
+    assert.deepEqual(
+      frame,
+      toBinary(FrameSchema, create(FrameSchema, { body: { case: 'message', value: message } })),
+    );
+    assert.deepEqual(decodeFrame(frame).body, { case: 'message', value: message });
+  };
+  for (const length of [0, 1, 127, 128, 16_383, 16_384, CHAT_LIMITS.maxTextBytes + 200])
+    check(new Uint8Array(length).fill(7));
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), check));
+});
+
+void test('a hello is read as it was written', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.string({ unit: 'grapheme' }), { maxLength: 64 }),
+      fc.uint8Array(),
+      fc.uint8Array(),
+      (features, contactCard, nameCertificate) => {
+        const { hello } = sortFrames([encodeHello({ features, contactCard, nameCertificate })]);
+        const { $typeName: _, ...fields } = hello!;
+        assert.deepEqual(fields, { version: 0, features, contactCard, nameCertificate });
+      },
+    ),
+  );
+});
+
+void test('an ack names what was received, as far as it has room', () => {
+  fc.assert(
+    fc.property(chain, fc.array(fc.tuple(counter, fc.nat(50))), (chain, added) => {
+      const received = added.reduce<Range[]>(
+        (all, [first, more]) => addRange(all, first, Math.min(Number.MAX_SAFE_INTEGER, first + more)),
+        [],
+      );
+      const ack = ackOf(encodeAck(chain, received));
+      assert.deepEqual(ack.chain, chain);
+      assert.deepEqual(ackedRanges(ack), received);
+    }),
+  );
+  const gaps = Array.from({ length: 100 }, (_, i) => ({ first: 2 * i + 2, last: 2 * i + 2 }));
+  const most = CHAT_LIMITS.maxAckRanges;
+  assert.deepEqual(ackedRanges(ackOf(encodeAck(new Uint8Array(8), gaps))), gaps.slice(0, most));
+  const held = [{ first: 1, last: 1 }, ...gaps.map(({ first }) => ({ first: first + 1, last: first + 1 }))];
+  assert.deepEqual(ackedRanges(ackOf(encodeAck(new Uint8Array(8), held))), held.slice(0, most + 1));
+});
+
+void test('an ack whose numbers make no sense is refused', () => {
+  const beyond = (count: number): [bigint, bigint][] =>
+    Array.from({ length: count }, (_, i) => [BigInt(2 * i + 2), BigInt(2 * i + 2)]);
+  assert.equal(ackedRanges(ackOf(foreignAck(0n, beyond(64)))).length, 64);
+  for (const [upTo, ranges, message] of [
+    [0n, beyond(65), 'an ack names too many ranges'],
+    [5n, [[5n, 6n]], 'the ranges of an ack must ascend'],
+    [0n, [[6n, 5n]], 'the ranges of an ack must ascend'],
+    [
+      0n,
+      [
+        [8n, 9n],
+        [5n, 6n],
+      ],
+      'the ranges of an ack must ascend',
+    ],
+    [0n, [[0n, 3n]], 'a counter must be between 1 and 2^53 - 1'],
+    [2n ** 53n, [], 'a counter must be between 1 and 2^53 - 1'],
+    [1n, [[3n, 2n ** 64n - 1n]], 'a counter must be between 1 and 2^53 - 1'],
+  ] as [bigint, [bigint, bigint][], string][]) {
+    const expected = { name: 'InvalidMessageError', message };
+    assert.throws(() => ackedRanges(ackOf(foreignAck(upTo, ranges))), expected);
+    assert.throws(() => sortFrames([foreignAck(upTo, ranges)]), expected);
+  }
+});
+
+void test('refusals and receipts are read as they were written', () => {
+  const reasons = fc.constantFrom(
+    Refusal_Reason.UNSPECIFIED,
+    Refusal_Reason.MALFORMED,
+    Refusal_Reason.CONFLICT,
+    Refusal_Reason.TOO_LARGE,
+  );
+  fc.assert(
+    fc.property(chain, counter, reasons, (chain, counter, reason) => {
+      const refusal = fromBinary(FrameSchema, encodeRefusal(chain, counter, reason)).body;
+      assert.ok(refusal.case === 'refusal');
+      assert.deepEqual(
+        [refusal.value.chain, safeCounter(refusal.value.counter), refusal.value.reason],
+        [chain, counter, reason],
+      );
+      const receipt = fromBinary(FrameSchema, encodeReceipt(chain, counter)).body;
+      assert.ok(receipt.case === 'receipt');
+      assert.deepEqual([receipt.value.chain, safeCounter(receipt.value.readUpTo)], [chain, counter]);
+    }),
+  );
+});
+
+void test('counters are 1 to 2^53 - 1', () => {
+  for (const value of [1n, 2n ** 53n - 1n]) assert.equal(safeCounter(value), Number(value));
+  for (const value of [0n, -1n, 2n ** 53n, 2n ** 64n - 1n])
+    assert.throws(() => safeCounter(value), { name: 'InvalidMessageError' });
+});
+
+void test('a bundle holds its frames', () => {
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 50 })), (frames) => {
+      assert.deepEqual(decodeBundle(encodeBundle(frames)), frames);
+    }),
+  );
+});
+
+void test('frames of one batch are sorted, unknown ones are passed over', async () => {
+  const [one, other] = [new Uint8Array(8).fill(1), new Uint8Array(8).fill(2)];
+  // Field 15 of a later version, and a frame with nothing in it.
+  const unknown = [Uint8Array.of(0x7a, 2, 1, 2), new Uint8Array(0)];
+  const { hello, messages, tell } = sortFrames([
+    ...unknown,
+    encodeHello({ features: [], contactCard: new Uint8Array(0), nameCertificate: new Uint8Array(0) }),
+    encodeMessageFrame(Uint8Array.of(1)),
+    encodeAck(one, [{ first: 1, last: 3 }]),
+    encodeAck(other, [{ first: 2, last: 2 }]),
+    encodeAck(one, [{ first: 1, last: 5 }]),
+    encodeRefusal(one, 6, Refusal_Reason.CONFLICT),
+    encodeRefusal(one, 7, 99 as Refusal_Reason),
+    encodeReceipt(other, 2),
+    encodeMessageFrame(Uint8Array.of(2)),
+    ...unknown,
+  ]);
+  assert.equal(hello, undefined);
+  assert.deepEqual(messages, [Uint8Array.of(1), Uint8Array.of(2)]);
+  const told: unknown[][] = [];
+  const decisions = new Proxy(
+    {},
+    {
+      get:
+        (_, name) =>
+        (...args: unknown[]) =>
+          Promise.resolve(void told.push([name, ...args])),
+    },
+  );
+  await tell(decisions as never, 'ada');
+  assert.deepEqual(told, [
+    ['acked', 'ada', one, [{ first: 1, last: 5 }]],
+    ['acked', 'ada', other, [{ first: 2, last: 2 }]],
+    ['refused', 'ada', one, 6, 'conflict'],
+    ['refused', 'ada', one, 7, 'refused'],
+    ['receipt', 'ada', other, 2],
+  ]);
+  for (const [, , chain] of told) assert.equal((chain as Uint8Array).buffer.byteLength, 8);
+});
+
+void test('a chain of another length, or too many features, is refused', () => {
+  for (const length of [0, 7, 9]) {
+    const chain = new Uint8Array(length);
+    for (const frame of [
+      encodeAck(chain, [{ first: 1, last: 1 }]),
+      encodeRefusal(chain, 1, Refusal_Reason.MALFORMED),
+      encodeReceipt(chain, 1),
+    ]) {
+      assert.throws(() => sortFrames([frame]), {
+        name: 'InvalidMessageError',
+        message: 'a chain must have 8 bytes',
+      });
+    }
+  }
+  const features = Array.from({ length: CHAT_LIMITS.maxFeatures + 1 }, () => 'f');
+  const nothing = new Uint8Array(0);
+  assert.throws(
+    () => sortFrames([encodeHello({ features, contactCard: nothing, nameCertificate: nothing })]),
+    {
+      name: 'InvalidMessageError',
+      message: 'a hello names more than 64 features',
+    },
+  );
+});
+
+void test('arbitrary and mutated bytes are frames, or an InvalidMessageError', () => {
+  const frames = [
+    encodeHello({ features: ['a'], contactCard: Uint8Array.of(1), nameCertificate: Uint8Array.of(2) }),
+    encodeAck(new Uint8Array(8), [
+      { first: 1, last: 3 },
+      { first: 5, last: 9 },
+    ]),
+    encodeRefusal(new Uint8Array(8), 3, Refusal_Reason.TOO_LARGE),
+    encodeReceipt(new Uint8Array(8), 3),
+    encodeBundle([Uint8Array.of(1, 2)]),
+  ];
+  const mutated = fc
+    .tuple(fc.constantFrom(...frames), fc.nat(), fc.nat(255), fc.nat(60))
+    .map(([frame, at, value, cut]) => {
+      const bytes = new Uint8Array(frame);
+      bytes[at % bytes.byteLength] = value;
+      return bytes.subarray(0, bytes.byteLength - (cut < 5 ? cut : 0));
+    });
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 60 }), mutated), (bytes) => {
+      for (const decode of [() => sortFrames([bytes]), () => decodeBundle(bytes)]) {
+        try {
+          decode();
+        } catch (error) {
+          assert.equal((error as Error).name, 'InvalidMessageError');
+        }
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
