@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { Registry } from 'prom-client';
+import { mailboxLimits } from '../bootstrap/mailbox-limits.ts';
+import { registerMetrics } from '../bootstrap/metrics.ts';
+import { PHONEBOOK_LIMITS } from '../bootstrap/phonebook-limits.ts';
+import { EXIT } from '../cli/exit-code.ts';
+import { flagOf, settingsOf } from '../cli/settings.ts';
+import type { Program, Setting } from '../cli/settings.ts';
+import { MAX_CONNECTIONS, MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_UNANSWERED } from '../node/api/limits.ts';
+import { MAX_CARD_BYTES, MAX_MAILBOX_MULTIADDRS, MAX_MAILBOXES } from '../protocols/contact-card/card.ts';
+import { ERROR_STATUS, MAX_TEXT_BYTES } from '../protocols/control/routes.ts';
+import {
+  MAX_BLOB_BYTES,
+  MAX_CLIENT_FRAME_BYTES,
+  MAX_SERVER_FRAME_BYTES,
+} from '../protocols/mailbox/protocol.ts';
+import { MAX_CERTIFICATE_BYTES } from '../protocols/phonebook/certificate.ts';
+import {
+  MAX_ANSWER_BYTES,
+  MAX_PAGE_ENTRIES,
+  MAX_PEER_RECORD_BYTES,
+  MAX_REQUEST_BYTES,
+  STREAM_TIMEOUT_MS,
+} from '../protocols/phonebook/protocol.ts';
+import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/protocol.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+const DOCUMENTS = globSync('{*.md,docs/**/*.md,{protocols,node,bootstrap,cli,integration-tests}/**/*.md}', {
+  cwd: ROOT,
+});
+
+function read(document: string): string {
+  return readFileSync(join(ROOT, document), 'utf8');
+}
+
+/** The text without fenced blocks, in which a link or a heading is none. */
+function prose(document: string): string {
+  return read(document).replaceAll(/^```[^\n]*\n.*?^```$/gms, '');
+}
+
+/** The anchors that GitHub gives the headings of a document. */
+function anchorsOf(document: string): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, title] of prose(document).matchAll(/^#+ (.+)$/gm)) {
+    const slug = title!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(/\s/g, '-');
+    let anchor = slug;
+    for (let again = 1; anchors.has(anchor); again++) anchor = `${slug}-${again}`;
+    anchors.add(anchor);
+  }
+  return anchors;
+}
+
+/** The rows of all tables of a document, cell by cell. */
+function rowsOf(document: string): string[][] {
+  return rowsIn(prose(document));
+}
+
+function rowsIn(text: string): string[][] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('|') && !/^\|[\s|:-]+\|$/.test(line))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim()),
+    );
+}
+
+/** A row of the tables under the heading "Limits". */
+function limitRow(document: string, first: string): string[] {
+  const [, section = ''] = /^## Limits$(.*?)(?:^## |(?![\s\S]))/ms.exec(prose(document)) ?? [];
+  const found = rowsIn(section).find(([cell]) => cell === first);
+  assert.ok(found, `${document} has no limit that is called ${first}`);
+  return found;
+}
+
+void test('links between documents resolve', () => {
+  const broken: string[] = [];
+  for (const document of DOCUMENTS) {
+    for (const [, target] of prose(document)
+      .replaceAll(/`[^`\n]*`/g, 'code')
+      .matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target!)) continue;
+      const [path = '', anchor] = target!.split('#');
+      const file = path === '' ? document : join(dirname(document), path);
+      if (!existsSync(join(ROOT, file))) broken.push(`${document}: ${target}: no such file`);
+      else if (anchor !== undefined && !anchorsOf(file).has(anchor)) {
+        broken.push(`${document}: ${target}: no such heading`);
+      }
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+void test('files that documents name exist', () => {
+  const missing: string[] = [];
+  for (const document of DOCUMENTS) {
+    for (const [, path] of prose(document).matchAll(
+      /`((?:protocols|node|bootstrap|cli|integration-tests|docs)\/[\w./-]+)`/g,
+    )) {
+      if (!existsSync(join(ROOT, path!))) missing.push(`${document}: ${path}`);
+    }
+  }
+  assert.deepEqual(missing, []);
+});
+
+void test('the README has every command, and no other', async () => {
+  const tincan = join(ROOT, 'cli/tincan.cjs');
+  const { stdout } = await promisify(execFile)(process.execPath, [tincan, '--help']);
+  const [, commands = ''] = /^Programs:$(.*?)^Exit codes:$/ms.exec(stdout) ?? [];
+  const verbs = Array.from(commands.matchAll(/^ {2}([a-z]+)(?= )/gm), ([, name]) => name!);
+  assert.ok(verbs.length > 15, `--help lists only ${verbs.join(', ')}`);
+  const written = rowsOf('README.md').flatMap(([cell = '']) => {
+    const [, verb, rest = ''] = /^`tincan ([a-z]+)(.*)`$/.exec(cell) ?? [];
+    return verb === undefined ? [] : [{ verb, rest }];
+  });
+  assert.deepEqual(new Set(written.map(({ verb }) => verb)), new Set(verbs));
+  const names = written.filter(({ verb }) => verb === 'name').map(({ rest }) => rest.trim().split(' ')[0]);
+  assert.deepEqual(names, ['claim', 'release']);
+});
+
+void test('the README has every exit code', () => {
+  const codes = rowsOf('README.md').flatMap(([cell = '']) => (/^\d$/.test(cell) ? [Number(cell)] : []));
+  assert.deepEqual(codes, Object.values(EXIT));
+});
+
+/** What a table has for a default that is the same on every machine. */
+function shownDefault({ key, type, defaults }: Setting, program: Program): string | undefined {
+  const value = defaults[program];
+  if (key === 'listen' || type === 'list') return undefined;
+  if (value === null) return '';
+  return type === 'number' ? String(value) : `\`${String(value)}\``;
+}
+
+for (const program of ['daemon', 'bootstrap'] as const) {
+  void test(`the README has every setting of tincan ${program}`, () => {
+    const [, part] = read('README.md').split(new RegExp(`^Of \`tincan ${program}\`.*$`, 'm'));
+    assert.ok(part, `the README has no table of settings of tincan ${program}`);
+    const rows = part
+      .split(/\n(?!\||\n)/)[0]!
+      .split('\n')
+      .filter((line) => line.startsWith('| `--'))
+      .map((line) => line.split('|').map((cell) => cell.trim()));
+    const expected = settingsOf(program).map((setting) => {
+      const flag =
+        setting.defaults[program] === true ? flagOf(setting).replace('--', '--no-') : flagOf(setting);
+      return [`\`${flag}\``, `\`${setting.env}\``];
+    });
+    assert.deepEqual(
+      rows.map(([, flag, variable]) => [flag, variable]),
+      expected,
+    );
+    for (const [index, setting] of settingsOf(program).entries()) {
+      const wanted = shownDefault(setting, program);
+      if (wanted !== undefined) assert.equal(rows[index]![3], wanted, `the default of ${setting.key}`);
+    }
+  });
+}
+
+void test("the operator's page has the limits that can be set, with their defaults", () => {
+  for (const setting of settingsOf('bootstrap').filter(({ type }) => type === 'number')) {
+    const cells = limitRow('docs/operating-a-bootstrap-node.md', `\`${flagOf(setting)}\``);
+    assert.equal(cells[1], String(setting.defaults.bootstrap), setting.key);
+  }
+});
+
+void test("the operator's page has every metric of the node", async () => {
+  const registry = new Registry();
+  registerMetrics(registry, {
+    connectedPeers: () => 0,
+    relayReservations: () => 0,
+    registrations: () => Promise.resolve(0),
+    phonebook: () => Promise.resolve({ names: 0, known: 0, online: 0 }),
+    mailboxBlobs: () => Promise.resolve(0),
+    mailbox: () => assert.fail('nobody asks'),
+    storeQueue: () => 0,
+    storeBytes: () => Promise.resolve(0),
+  });
+  const written = rowsOf('docs/operating-a-bootstrap-node.md').flatMap(
+    ([cell = '']) => /^`(tincan_\w+)`$/.exec(cell)?.[1] ?? [],
+  );
+  assert.deepEqual(
+    written.toSorted(),
+    registry
+      .getMetricsAsArray()
+      .map(({ name }) => name)
+      .toSorted(),
+  );
+});
+
+void test("the API's errors are those of the code", () => {
+  const written = rowsOf('protocols/control/README.md').flatMap(([code = '', status = '']) =>
+    /^\d{3}$/.test(status) ? [[code.replaceAll('`', ''), Number(status)]] : [],
+  );
+  assert.deepEqual(Object.fromEntries(written), ERROR_STATUS);
+});
+
+function count(value: number): string {
+  return value.toLocaleString('en-GB');
+}
+
+/** Bytes as the tables have them: in full, or in KiB or MiB. */
+function size(bytes: number): string {
+  if (bytes % 1024 ** 2 === 0) return `${count(bytes / 1024 ** 2)} MiB`;
+  return `${count(bytes / 1024)} KiB`;
+}
+
+const bootstrapDefaults = Object.fromEntries(
+  settingsOf('bootstrap').map(({ key, defaults }) => [key, Number(defaults.bootstrap)]),
+);
+const MAILBOX = mailboxLimits({
+  mailboxBlobs: bootstrapDefaults['mailbox_blobs']!,
+  mailboxBytes: bootstrapDefaults['mailbox_bytes']!,
+  mailboxBlobsPerSender: bootstrapDefaults['mailbox_blobs_per_sender']!,
+  depositsPerMinute: bootstrapDefaults['deposits_per_minute']!,
+});
+const HOUR = 3600;
+const DAY_MS = 24 * HOUR * 1000;
+
+/** By document: the first cell of a row, and what the second has to hold. */
+const FIGURES: Record<string, [string, ...string[]][]> = {
+  'protocols/contact-card/README.md': [
+    ['a sealed card', `${count(MAX_CARD_BYTES)} bytes`],
+    ['mailboxes', count(MAX_MAILBOXES)],
+    ['addresses of one mailbox', count(MAX_MAILBOX_MULTIADDRS)],
+  ],
+  'protocols/control/README.md': [
+    ['text of a message', size(MAX_TEXT_BYTES)],
+    ['body, or line of the streaming send', size(MAX_JSON_BYTES)],
+    ['headers of a request', size(MAX_HEADER_BYTES)],
+    ['messages of one streaming send short of `until`', count(MAX_UNANSWERED)],
+    ['connections', `${count(MAX_CONNECTIONS)} on the socket`],
+  ],
+  'protocols/mailbox/README.md': [
+    ['blob', size(MAX_BLOB_BYTES)],
+    ['time kept', `${MAILBOX.keptMs / DAY_MS} days`],
+    ['blobs for one recipient', count(MAILBOX.blobs)],
+    ['bytes for one recipient', size(MAILBOX.bytes)],
+    ['blobs for one recipient per sender', count(MAILBOX.blobsPerSender)],
+    ['deposits of one peer', `${count(MAILBOX.depositsPerMinute)} a minute`],
+    ['frame from a client', size(MAX_CLIENT_FRAME_BYTES)],
+    ['frame from a mailbox', size(MAX_SERVER_FRAME_BYTES)],
+  ],
+  'protocols/phonebook/README.md': [
+    ['a request', `${count(MAX_REQUEST_BYTES)} bytes`],
+    ['an answer', `${count(MAX_ANSWER_BYTES)} bytes`],
+    ['a peer record', `${count(MAX_PEER_RECORD_BYTES)} bytes`],
+    ['a contact card', `${count(MAX_CARD_BYTES)} bytes`],
+    ['a certificate', `${count(MAX_CERTIFICATE_BYTES)} bytes`],
+    ['entries in a page', count(MAX_PAGE_ENTRIES)],
+    ['a stream', `${STREAM_TIMEOUT_MS / 1000} s`],
+  ],
+  'protocols/rendezvous/README.md': [
+    ['namespace', `${count(RENDEZVOUS_LIMITS.maxNamespaceBytes)} bytes`],
+    [
+      'ttl',
+      `${RENDEZVOUS_LIMITS.minTtlSeconds / HOUR} h to ${RENDEZVOUS_LIMITS.maxTtlSeconds / HOUR} h`,
+      `${RENDEZVOUS_LIMITS.defaultTtlSeconds / HOUR} h when left out`,
+    ],
+    ['registrations of one peer', count(RENDEZVOUS_LIMITS.maxRegistrationsPerPeer)],
+    ['registrations in one answer', count(RENDEZVOUS_LIMITS.maxDiscoverLimit)],
+    ['signed peer record', size(RENDEZVOUS_LIMITS.maxSignedPeerRecordBytes)],
+    ['request', size(RENDEZVOUS_LIMITS.maxRequestBytes)],
+    ['answer', size(RENDEZVOUS_LIMITS.maxResponseBytes)],
+  ],
+};
+
+for (const [document, figures] of Object.entries(FIGURES)) {
+  void test(`the limits in ${document} are those of the code`, () => {
+    for (const [what, ...wanted] of figures) {
+      const [, limit = ''] = limitRow(document, what);
+      for (const figure of wanted) {
+        // As a figure of its own: 24 KiB is not in 524 KiB.
+        const whole = new RegExp(`(?<![\\d,.])${figure.replaceAll('.', '\\.')}(?![\\d,.]*\\d)`);
+        assert.match(limit, whole, `${what}: the code has ${figure}`);
+      }
+    }
+  });
+}
+
+void test("the phonebook's README has the bootstrap node's limits", () => {
+  const text = prose('protocols/phonebook/README.md').replaceAll(/\s+/g, ' ');
+  const { claimsPerMinute, renewalsPerMinute, lookupsPerMinute, maxNames, maxPeers, maxPresenceBytes } =
+    PHONEBOOK_LIMITS;
+  for (const figure of [
+    `${claimsPerMinute} claims`,
+    `${renewalsPerMinute} renewals`,
+    `${lookupsPerMinute} lookups`,
+    `names (${count(maxNames)})`,
+    `${count(maxPeers)} and ${size(maxPresenceBytes)}`,
+  ]) {
+    assert.ok(text.includes(figure), `the code has ${figure}`);
+  }
+});
