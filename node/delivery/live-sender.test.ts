@@ -238,6 +238,12 @@ test('the run ends with the stream, quietly or with what broke it, and leaves no
   await assert.rejects(running, { message: 'reset' });
   mock.timers.tick(CHAT_LIMITS.ackTimeoutMs);
   assert.equal(chat.closedWith!.message, 'reset');
+  open();
+  // It ends while the outbox is being read.
+  chat.end();
+  await quiet();
+  mock.timers.tick(CHAT_LIMITS.ackTimeoutMs);
+  assert.equal(chat.closedWith, undefined);
 });
 
 test('a store that fails breaks the stream', async () => {

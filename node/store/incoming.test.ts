@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { afterEach, beforeEach, test } from 'node:test';
 import fc from 'fast-check';
 import { encodeMessage, messageHash } from '../../protocols/chat/message.ts';
 import { ackedRanges, CHAT_LIMITS, decodeFrame } from '../../protocols/chat/protocol.ts';
-import { Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
+import { MessageSchema, Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
 import { newMessageId } from './message-id.ts';
 import { joined, testStore } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
@@ -157,6 +158,54 @@ test('random bytes never throw and store nothing', () => {
       const batch = receive(messages);
       assert.equal(batch.rows.length, 0);
     }),
+  );
+});
+
+test('no numbers make the store fail, or keep us from writing', () => {
+  const numbers = fc.oneof(
+    fc.constantFrom(0n, 1n, 2n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 64n - 1n, 8_640_000_000_000_000n),
+    fc.bigInt({ min: 1n, max: 200n }),
+    fc.constant(BigInt(NOW)),
+  );
+  const hostile = fc.record({
+    chain: fc.constantFrom(CHAIN, new Uint8Array(8), new Uint8Array(7)),
+    counter: numbers,
+    previous: fc.constantFrom(new Uint8Array(0), new Uint8Array(32)),
+    clockMs: numbers,
+    clockCount: fc.constantFrom(0, 1, 2 ** 32 - 1),
+    sentAtMs: numbers,
+  });
+  fc.assert(
+    fc.property(fc.array(hostile, { maxLength: 12 }), (all) => {
+      store.close();
+      store = testStore();
+      const messages = all.map((fields) =>
+        toBinary(
+          MessageSchema,
+          create(MessageSchema, {
+            ...fields,
+            id: newMessageId(NOW),
+            content: { body: { case: 'text', value: 'x' } },
+          }),
+        ),
+      );
+      for (const message of messages) {
+        const [batch] = store.group([
+          ['messages.receive', { peer: ALICE, ...joined([message]), viaMailbox: true, nowMs: NOW }],
+        ]);
+        assert.ok('answers' in (batch as object), JSON.stringify(batch));
+      }
+      const read = store.operations['history.page']({ peer: ALICE, limit: 100 });
+      store.restart();
+      assert.deepEqual(store.operations['history.page']({ peer: ALICE, limit: 100 }), read);
+      for (const { id } of read) store.operations['history.read']({ peer: ALICE, id });
+      const { clocks } = store.operations['messages.send']({
+        items: [{ peer: ALICE, text: 'hi' }],
+        nowMs: NOW,
+      });
+      assert.ok(clocks[0]! <= NOW + 60_000 + 2 * CHAT_LIMITS.maxAckRanges);
+    }),
+    { numRuns: 300 },
   );
 });
 
