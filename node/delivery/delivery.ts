@@ -7,7 +7,8 @@ import { encodeReceipt } from '../../protocols/chat/protocol.ts';
 import { sortFrames } from '../../protocols/chat/decisions.ts';
 import { formatMessageId } from '../store/message-id.ts';
 import type { NodeStore } from '../store/operations.ts';
-import type { ChangedBatch, SentBatch, SettledBatch } from '../store/outgoing.ts';
+import type { SentBatch } from '../store/outgoing.ts';
+import type { ChangedBatch, SettledBatch } from '../store/states.ts';
 import { peerDelivery } from './peer-delivery.ts';
 import type { PeerDelivery, Sleep, Ways } from './peer-delivery.ts';
 

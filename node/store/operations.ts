@@ -10,8 +10,14 @@ import { outgoingTable } from './outgoing.ts';
 import type { OutgoingOperations } from './outgoing.ts';
 import { peopleTable } from './people.ts';
 import type { PeopleOperations } from './people.ts';
+import { statesTable } from './states.ts';
+import type { StatesOperations } from './states.ts';
 
-export type NodeOperations = OutgoingOperations & IncomingOperations & HistoryOperations & PeopleOperations;
+export type NodeOperations = OutgoingOperations &
+  StatesOperations &
+  IncomingOperations &
+  HistoryOperations &
+  PeopleOperations;
 
 /** The daemon's store, as the main thread holds it. */
 export type NodeStore = Pick<StoreClient<NodeOperations>, 'call' | 'waiting'>;
@@ -25,6 +31,7 @@ export function nodeStore(
     database,
     operations: {
       ...outgoingTable(database, chains),
+      ...statesTable(database, chains),
       ...incomingTable(database, chains),
       ...historyTable(database, chains),
       ...peopleTable(database, chains),
