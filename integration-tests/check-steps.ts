@@ -55,7 +55,7 @@ export const STEPS: readonly Step[] = [
     cheap: true,
     run: compareGenerated,
   },
-  tests('docs', 'documents: links, commands, settings', ['integration-tests/documents.test.ts'], true),
+  tests('docs', 'documents against the code', ['integration-tests/docs.test.ts'], true),
   tests('unit', 'unit tests', ['{protocols,node,bootstrap,cli}/**/*.test.ts']),
   tests('integration', 'whole programs against each other', ['integration-tests/scenarios/*.test.ts']),
   tests('package', 'build, npm pack, install, old Node', ['integration-tests/package.test.ts']),
