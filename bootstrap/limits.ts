@@ -1,4 +1,4 @@
-import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/protocol.ts';
+import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/limits.ts';
 import type { RegistrationLimits } from './registration-table.ts';
 
 /** The bounds of the rendezvous registrations. */

@@ -3,8 +3,7 @@ import { hash } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Status } from '../protocols/mailbox/protocol.ts';
-import { MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
+import { DepositOutcome, MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
 import type { DepositBatch } from './mailbox-table.ts';
 
 const limits = { blobs: 5, bytes: 60, blobsPerSender: 3, keptMs: 1000 };
@@ -44,15 +43,16 @@ interface Row extends Item {
 }
 
 /** What the table should do, without an index, a cache or a number. */
-function modelDeposit(rows: Row[], nowMs: number, sender: number, item: Item): Status {
+function modelDeposit(rows: Row[], nowMs: number, sender: number, item: Item): number {
   const held = rows.filter((row) => row.recipient === item.recipient && row.expiresMs > nowMs);
-  if (held.some((row) => row.content === item.content)) return Status.ALREADY_THERE;
+  if (held.some((row) => row.content === item.content)) return DepositOutcome.ALREADY_THERE;
   const bytes = held.reduce((sum, row) => sum + blobOf(row.content).byteLength, 0);
   if (held.length >= limits.blobs || bytes + blobOf(item.content).byteLength > limits.bytes)
-    return Status.FULL;
-  if (held.filter((row) => row.sender === sender).length >= limits.blobsPerSender) return Status.SENDER_FULL;
+    return DepositOutcome.FULL;
+  if (held.filter((row) => row.sender === sender).length >= limits.blobsPerSender)
+    return DepositOutcome.SENDER_FULL;
   rows.push({ ...item, sender, expiresMs: nowMs + item.livesMs });
-  return Status.STORED;
+  return DepositOutcome.STORED;
 }
 
 const recipient = fc.nat({ max: 2 });

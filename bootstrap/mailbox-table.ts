@@ -1,5 +1,4 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { Status } from '../protocols/mailbox/protocol.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import { heldMailboxes } from './held-mailboxes.ts';
 import { numberedPeers } from './numbered-peers.ts';
@@ -28,6 +27,9 @@ export const MAILBOX_SCHEMA = `
   CREATE INDEX IF NOT EXISTS mailbox_blob_recipient ON mailbox_blob (recipient);
 `;
 
+/** What became of a deposit. Numbers of this store's own, so that its thread needs no codec. */
+export const DepositOutcome = { STORED: 0, ALREADY_THERE: 1, FULL: 2, SENDER_FULL: 3 } as const;
+
 /** Numbers of one deposit in `DepositBatch.fields`. */
 export const DEPOSIT_FIELDS = 3;
 
@@ -49,7 +51,7 @@ export interface DepositBatch {
 
 /** For each deposit of a batch. */
 export interface DepositResults {
-  /** `Status` of the wire: STORED, ALREADY_THERE, FULL or SENDER_FULL. */
+  /** `DepositOutcome`. */
   statuses: Uint8Array;
   /** Milliseconds since 1970, for what is held. */
   keptUntilMs: Float64Array;
@@ -131,12 +133,12 @@ export function mailboxTable(
           const key = mailboxes.keyOf(buffer, start);
           const known = mailbox.blobs.get(key);
           if (known !== undefined) {
-            statuses[i] = Status.ALREADY_THERE;
+            statuses[i] = DepositOutcome.ALREADY_THERE;
             keptUntilMs[i] = known.expiresMs;
           } else if (mailbox.blobs.size >= limits.blobs || mailbox.bytes + (end - blobStart) > limits.bytes) {
-            statuses[i] = Status.FULL;
+            statuses[i] = DepositOutcome.FULL;
           } else if ((mailbox.bySender.get(sender) ?? 0) >= limits.blobsPerSender) {
-            statuses[i] = Status.SENDER_FULL;
+            statuses[i] = DepositOutcome.SENDER_FULL;
           } else {
             const number = ++lastNumber;
             insert.run(
@@ -150,7 +152,7 @@ export function mailboxTable(
             );
             mailboxes.add(mailbox, key, { number, sender, bytes: end - blobStart, expiresMs });
             if (blobs !== undefined) blobs++;
-            statuses[i] = Status.STORED;
+            statuses[i] = DepositOutcome.STORED;
             keptUntilMs[i] = expiresMs;
           }
           start = end;

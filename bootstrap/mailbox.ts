@@ -9,11 +9,19 @@ import { peerRate } from './peer-rate.ts';
 import { openCollection } from './mailbox-collection.ts';
 import type { OpenCollection } from './mailbox-collection.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
-import { DEPOSIT_FIELDS } from './mailbox-table.ts';
+import { DEPOSIT_FIELDS, DepositOutcome } from './mailbox-table.ts';
 import type { DepositBatch, MailboxOperations } from './mailbox-table.ts';
 
 /** What a depositor waits before it tries a mailbox whose disk failed again. */
 const UNAVAILABLE_RETRY_MS = 10_000;
+
+/** What a deposit's outcome is called on the wire. */
+const OUTCOME_STATUS: Record<number, Status> = {
+  [DepositOutcome.STORED]: Status.STORED,
+  [DepositOutcome.ALREADY_THERE]: Status.ALREADY_THERE,
+  [DepositOutcome.FULL]: Status.FULL,
+  [DepositOutcome.SENDER_FULL]: Status.SENDER_FULL,
+};
 
 export interface MailboxInit {
   store: Pick<StoreClient<MailboxOperations>, 'call'>;
@@ -139,7 +147,7 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
       const stored = new Set<string>();
       let last: Answer | undefined;
       for (const [i, { index }] of passed.entries()) {
-        const status = statuses[i]! as Status;
+        const status = OUTCOME_STATUS[statuses[i]!]!;
         if (status === Status.STORED) stored.add(keys[batch.fields[i * DEPOSIT_FIELDS]!]!);
         if (status === Status.FULL) last = full;
         else if (status === Status.SENDER_FULL) last = senderFull;

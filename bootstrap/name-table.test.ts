@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { runGroup } from '../protocols/group-commit/worker.ts';
-import { CLOCK_TOLERANCE_MS } from '../protocols/phonebook/certificate.ts';
+import { CLOCK_TOLERANCE_MS } from '../protocols/phonebook/lifetimes.ts';
 import { NAMES_SCHEMA, nameTable } from './name-table.ts';
 import type { NameRow } from './name-table.ts';
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { CLOCK_TOLERANCE_MS } from '../protocols/phonebook/certificate.ts';
+import { CLOCK_TOLERANCE_MS } from '../protocols/phonebook/lifetimes.ts';
 
 /**
  * A name without an owner was released, or lost by one who claimed another after it expired: its row stays, so that

@@ -8,12 +8,8 @@ import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
 import { multiaddr } from '@multiformats/multiaddr';
 import { sealCard } from '../protocols/contact-card/card.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
-import {
-  DEFAULT_LIFETIME_MS,
-  MAX_LIFETIME_MS,
-  proposeCertificate,
-  verifyCertificate,
-} from '../protocols/phonebook/certificate.ts';
+import { proposeCertificate, verifyCertificate } from '../protocols/phonebook/certificate.ts';
+import { DEFAULT_LIFETIME_MS, MAX_LIFETIME_MS } from '../protocols/phonebook/lifetimes.ts';
 import type { NameCertificate } from '../protocols/phonebook/certificate.ts';
 import { PRESENCE_MS, RENEW_INTERVAL_MS } from '../protocols/phonebook/protocol.ts';
 import type { PresenceUpdate } from '../protocols/phonebook/protocol.ts';

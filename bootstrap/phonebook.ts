@@ -2,13 +2,8 @@ import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { InvalidContactCardError, openCard } from '../protocols/contact-card/card.ts';
 import type { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
-import {
-  CLOCK_TOLERANCE_MS,
-  countersign,
-  InvalidCertificateError,
-  MAX_LIFETIME_MS,
-  openProposal,
-} from '../protocols/phonebook/certificate.ts';
+import { countersign, InvalidCertificateError, openProposal } from '../protocols/phonebook/certificate.ts';
+import { CLOCK_TOLERANCE_MS, MAX_LIFETIME_MS } from '../protocols/phonebook/lifetimes.ts';
 import type { Proposal } from '../protocols/phonebook/certificate.ts';
 import { InvalidNameError, normaliseName } from '../protocols/phonebook/name.ts';
 import { InvalidPeerRecordError, openPeerRecord } from '../protocols/phonebook/peer-record.ts';

@@ -4,7 +4,7 @@ import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id';
 import { RecordEnvelope } from '@libp2p/peer-record';
 import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
-import { CLOCK_TOLERANCE_MS, MAX_LIFETIME_MS } from '../phonebook/certificate.ts';
+import { CLOCK_TOLERANCE_MS, MAX_LIFETIME_MS } from '../phonebook/lifetimes.ts';
 import { normaliseName } from '../phonebook/name.ts';
 import { ContactCardSchema } from './contact-card_pb.ts';
 import type { ContactCard as CardMessage } from './contact-card_pb.ts';

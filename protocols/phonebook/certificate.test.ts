@@ -6,7 +6,6 @@ import type { Ed25519PrivateKey } from '@libp2p/interface';
 import fc from 'fast-check';
 import {
   countersign,
-  DEFAULT_LIFETIME_MS,
   InvalidCertificateError,
   isRenewalDue,
   MAX_CERTIFICATE_BYTES,
@@ -14,6 +13,7 @@ import {
   proposeCertificate,
   verifyCertificate,
 } from './certificate.ts';
+import { DEFAULT_LIFETIME_MS } from './lifetimes.ts';
 import type { InvalidCertificateCode, NameCertificate } from './certificate.ts';
 import { CertificatePayloadSchema, NameCertificateSchema } from './certificate_pb.ts';
 

@@ -3,18 +3,8 @@ import type { Ed25519PrivateKey, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { CertificatePayloadSchema, NameCertificateSchema } from './certificate_pb.ts';
 import type { CertificatePayload, NameCertificate as CertificateMessage } from './certificate_pb.ts';
+import { CLOCK_TOLERANCE_MS, DEFAULT_LIFETIME_MS, MAX_LIFETIME_MS } from './lifetimes.ts';
 import { InvalidNameError, normaliseName } from './name.ts';
-
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** How long a name lasts if its owner doesn't come back: a long holiday. */
-export const DEFAULT_LIFETIME_MS = 30 * DAY_MS;
-
-/** A certificate can't be revoked, so this is also the longest a released name can still be shown as someone's. */
-export const MAX_LIFETIME_MS = 90 * DAY_MS;
-
-/** How far clocks may be apart: wrong time zones are common and harm nothing that lasts for days. */
-export const CLOCK_TOLERANCE_MS = DAY_MS;
 
 /** A name of 32 code points in four bytes each, two peer ids and two signatures come to about 400. */
 export const MAX_CERTIFICATE_BYTES = 512;

@@ -1,6 +1,6 @@
 import type { PeerId } from '@libp2p/interface';
 import { RendezvousRefusedError } from './errors.ts';
-import { RENDEZVOUS_LIMITS } from './protocol.ts';
+import { RENDEZVOUS_LIMITS } from './limits.ts';
 import type { DiscoverRequest, RegisterRequest } from './protocol.ts';
 import { openSignedPeerRecord } from '../transport/signed-peer-record.ts';
 

@@ -4,7 +4,8 @@ import type { Multiaddr } from '@multiformats/multiaddr';
 import { request } from '../framing/request-response.ts';
 import { readFrames, sendFrames } from '../framing/streams.ts';
 import { RendezvousRefusedError } from './errors.ts';
-import { decodeResponse, encodeRequest, RENDEZVOUS_LIMITS } from './protocol.ts';
+import { RENDEZVOUS_LIMITS } from './limits.ts';
+import { decodeResponse, encodeRequest } from './protocol.ts';
 import type { EncodedRegistration, RendezvousRequest, RendezvousResponse } from './protocol.ts';
 import { openSignedPeerRecord } from '../transport/signed-peer-record.ts';
 

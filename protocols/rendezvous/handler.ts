@@ -5,7 +5,8 @@ import { admitDiscovery, admitRegistration, namespaceFits } from './admission.ts
 import type { AdmittedDiscovery, AdmittedRegistration } from './admission.ts';
 import { RendezvousRefusedError } from './errors.ts';
 import type { RendezvousRefusalCode } from './errors.ts';
-import { decodeRequest, encodeResponse, RENDEZVOUS_LIMITS } from './protocol.ts';
+import { RENDEZVOUS_LIMITS } from './limits.ts';
+import { decodeRequest, encodeResponse } from './protocol.ts';
 import type { EncodedRegistration } from './protocol.ts';
 
 /**

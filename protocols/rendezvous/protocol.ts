@@ -3,6 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { InvalidMessageError } from '@libp2p/interface';
 import { REFUSAL_STATUS, refusalCode } from './errors.ts';
 import type { RendezvousRefusalCode } from './errors.ts';
+import { RENDEZVOUS_LIMITS } from './limits.ts';
 import {
   Message_MessageType as Type,
   Message_ResponseStatus as Status,
@@ -12,29 +13,6 @@ import type { Message_Register, Message_ResponseStatus } from './rendezvous_pb.t
 
 /** The libp2p rendezvous protocol. See README.md beside this file. */
 export const RENDEZVOUS_PROTOCOL = '/rendezvous/1.0.0';
-
-export const RENDEZVOUS_LIMITS = {
-  /** Of a namespace, in bytes of UTF-8. The spec's recommendation. */
-  maxNamespaceBytes: 255,
-  /** Registrations shorter than this are refused. The spec's recommendation. */
-  minTtlSeconds: 2 * 3600,
-  /** Registrations longer than this are refused. The spec's upper bound. */
-  maxTtlSeconds: 72 * 3600,
-  /** What a registration without a TTL gets. The spec's default. */
-  defaultTtlSeconds: 2 * 3600,
-  /** Registrations of one peer, over all namespaces. The spec's recommendation. */
-  maxRegistrationsPerPeer: 1000,
-  /** Registrations in one answer, and what a discover without a limit gets. The spec's recommendation. */
-  maxDiscoverLimit: 1000,
-  /** A signed peer record: what go-libp2p and js-libp2p accept in an identify message. */
-  maxSignedPeerRecordBytes: 8 * 1024,
-  /** A request: the largest signed peer record with the longest namespace, doubled for fields of later versions. */
-  maxRequestBytes: 16 * 1024,
-  /** An answer. rust-libp2p reads no more than this. */
-  maxResponseBytes: 1024 * 1024,
-  /** A cookie from another implementation that we hand back: so that the request fits its own limit. */
-  maxCookieBytes: 4 * 1024,
-} as const;
 
 export interface RegisterRequest {
   type: 'register';

@@ -1,3 +1,4 @@
+import { RENDEZVOUS_LIMITS } from './limits.ts';
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -16,13 +17,7 @@ import { REFUSAL_STATUS, refusalCode, RendezvousRefusedError } from './errors.ts
 import type { RendezvousRefusalCode } from './errors.ts';
 import { rendezvousHandler } from './handler.ts';
 import type { RendezvousDecisions } from './handler.ts';
-import {
-  decodeRequest,
-  decodeResponse,
-  encodeRequest,
-  encodeResponse,
-  RENDEZVOUS_LIMITS,
-} from './protocol.ts';
+import { decodeRequest, decodeResponse, encodeRequest, encodeResponse } from './protocol.ts';
 import type { EncodedRegistration, RendezvousRequest, RendezvousResponse } from './protocol.ts';
 
 const HOUR_SECONDS = 3600;
