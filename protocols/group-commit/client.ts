@@ -2,8 +2,8 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
-import { CLOSE } from './worker.ts';
-import type { Call, Durability, Reply, StoreData } from './worker.ts';
+import { CLOSE, openStoreFile, runGroup } from './worker.ts';
+import type { Call, Durability, OpenStore, Reply, StoreData } from './worker.ts';
 
 interface Pending {
   resolve: (value: unknown) => void;
@@ -23,8 +23,19 @@ type WorkerMessage =
   | { failed: { message: string; code: StoreErrorCode } }
   | { replies: Reply[] };
 
+/** Where a store's transactions run. */
+interface Runner {
+  /** Runs calls as one group; their replies are settled then or later. */
+  run(calls: Call[]): void;
+  /** Closes the database. */
+  close(): Promise<void>;
+}
+
 /**
- * The side of a store that lives in the program's main thread.
+ * A store as a program holds it: calls asked for in one turn of the event loop become one transaction.
+ *
+ * Its transactions run in a thread of their own (`open`), where a slow disk holds up nobody who does not wait for it, or
+ * in this one (`openHere`), where a commit is nearer and a thread's memory is saved: docs/adr/0003.
  *
  * @example
  * ```ts
@@ -33,19 +44,25 @@ type WorkerMessage =
  * ```
  */
 export class StoreClient<Ops extends Operations> implements AsyncDisposable {
-  readonly #worker: Worker;
+  readonly #runner: Runner;
   readonly #pending = new Map<number, Pending>();
+  readonly #brokenDown = Promise.withResolvers<StoreError>();
   #calls: Call[] = [];
   #scheduled = false;
   #nextId = 1;
   #closed: Promise<void> | undefined;
 
-  private constructor(worker: Worker) {
-    this.#worker = worker;
+  private constructor(
+    makeRunner: (settle: (replies: readonly Reply[]) => void, fail: (error: StoreError) => void) => Runner,
+  ) {
+    this.#runner = makeRunner(
+      (replies) => this.#settle(replies),
+      (error) => this.#fail(error),
+    );
   }
 
   /**
-   * Starts the worker and waits until its database is open.
+   * Starts a worker thread and waits until its database is open.
    *
    * @param from the `import.meta` of the calling module
    * @param worker the worker's module relative to it, without extension: sources and the built package differ in that
@@ -58,28 +75,59 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
     data: StoreData,
   ): Promise<StoreClient<Ops>> {
     const thread = new Worker(new URL(worker + extname(from.filename), from.url), { workerData: data });
-    const client = new StoreClient<Ops>(thread);
-    await new Promise<void>((resolve, reject) => {
+    const opened = Promise.withResolvers<void>();
+    const client = new StoreClient<Ops>((settle, fail) => {
       const over = (error: StoreError): void => {
-        reject(error);
-        client.#fail(error);
+        opened.reject(error);
+        fail(error);
       };
       thread.on('error', (cause: Error) =>
         over(new StoreError(`the store broke down: ${cause.message}`, 'internal', { cause })),
       );
       thread.on('exit', () => over(new StoreError('the store is closed', 'closed')));
       thread.on('message', (message: WorkerMessage) => {
-        if ('replies' in message) client.#settle(message.replies);
-        else if ('failed' in message) reject(new StoreError(message.failed.message, message.failed.code));
-        else resolve();
+        if ('replies' in message) settle(message.replies);
+        else if ('failed' in message) {
+          opened.reject(new StoreError(message.failed.message, message.failed.code));
+        } else opened.resolve();
       });
+      return {
+        run: (calls) => thread.postMessage(calls),
+        close: () =>
+          new Promise<void>((resolve) => {
+            thread.once('exit', () => resolve());
+            thread.postMessage(CLOSE);
+          }),
+      };
     });
+    await opened.promise;
     return client;
+  }
+
+  /**
+   * Opens a store whose transactions run in this thread.
+   *
+   * @throws StoreError as `open` does
+   */
+  static openHere<Ops extends Operations, Data extends StoreData>(
+    open: (data: Data) => OpenStore & { operations: Ops },
+    data: Data,
+  ): StoreClient<Ops> {
+    const store = openStoreFile(open, data);
+    return new StoreClient<Ops>((settle) => ({
+      run: (calls) => settle(runGroup(store, calls)),
+      close: async () => store.database.close(),
+    }));
   }
 
   /** Calls that have been asked for and not answered: what a caller bounds to keep memory bounded. */
   get waiting(): number {
     return this.#pending.size;
+  }
+
+  /** Resolves if the store ends without having been closed: the program can't go on then. */
+  get brokenDown(): Promise<StoreError> {
+    return this.#brokenDown.promise;
   }
 
   /**
@@ -104,13 +152,12 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
     });
   }
 
-  /** Finishes what was asked for, closes the database, ends the worker. */
+  /** Finishes what was asked for, closes the database, ends the thread if there is one. */
   close(): Promise<void> {
-    this.#closed ??= new Promise<void>((resolve) => {
-      this.#worker.once('exit', () => resolve());
+    if (this.#closed === undefined) {
       this.#flush();
-      this.#worker.postMessage(CLOSE);
-    });
+      this.#closed = this.#runner.close();
+    }
     return this.#closed;
   }
 
@@ -120,10 +167,10 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
 
   #flush(): void {
     this.#scheduled = false;
-    if (this.#calls.length === 0) return;
+    if (this.#calls.length === 0 || this.#closed !== undefined) return;
     const calls = this.#calls;
     this.#calls = [];
-    this.#worker.postMessage(calls);
+    this.#runner.run(calls);
   }
 
   #settle(replies: readonly Reply[]): void {
@@ -135,8 +182,11 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
     }
   }
 
-  #fail(error: Error): void {
-    this.#closed ??= Promise.resolve();
+  #fail(error: StoreError): void {
+    if (this.#closed === undefined) {
+      this.#closed = Promise.resolve();
+      this.#brokenDown.resolve(error);
+    }
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const { reject } of pending) reject(error);

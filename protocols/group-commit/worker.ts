@@ -1,6 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { DatabaseSync } from 'node:sqlite';
-import { storeErrorCode } from './operations.ts';
+import { StoreError, storeErrorCode } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 
 /** What a call's changes have to survive: a power cut, or only the end of the process. */
@@ -95,21 +95,37 @@ export interface StoreData {
 }
 
 /**
- * The body of a store's worker thread. `open` gets the `data` that the client was constructed with.
- * Everything that waits in the port when a group begins joins it.
+ * Opens a store, saying what stands in the way so that its user understands.
+ *
+ * @throws StoreError
  */
-export function serveStore<Data extends StoreData>(open: (data: Data) => OpenStore): void {
-  const port = parentPort!;
-  const data = workerData as Data;
-  let store: OpenStore;
+export function openStoreFile<Data extends StoreData, Store extends OpenStore>(
+  open: (data: Data) => Store,
+  data: Data,
+): Store {
   try {
-    store = open(data);
+    return open(data);
   } catch (error) {
     const code = storeErrorCode(error);
     const message =
       code === 'held'
         ? `another process has ${data.file} open; stop it or choose another data directory`
         : (error as Error).message;
+    throw new StoreError(message, code, { cause: error });
+  }
+}
+
+/**
+ * The body of a store's worker thread. `open` gets the `data` that the client was constructed with.
+ * Everything that waits in the port when a group begins joins it.
+ */
+export function serveStore<Data extends StoreData>(open: (data: Data) => OpenStore): void {
+  const port = parentPort!;
+  let store: OpenStore;
+  try {
+    store = openStoreFile(open, workerData as Data);
+  } catch (error) {
+    const { message, code } = error as StoreError;
     port.postMessage({ failed: { message, code } });
     port.close();
     return;
