@@ -7,12 +7,20 @@ import type { ErrorCode, RouteName } from './routes.ts';
  * Times are ISO 8601 in UTC with milliseconds. `who` is a petname, a name, a peer id or an invite.
  */
 
-const Time = z.iso.datetime();
+/**
+ * As `Date.toISOString` gives it. Others set their clocks as they like: a time past the year 9999 has six digits of years,
+ * and must not make an answer fail.
+ */
+const Time = z
+  .string()
+  .regex(/^(?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  .meta({ format: 'date-time' });
 const PeerId = z.string().describe('A libp2p peer id, as in 12D3KooW…');
 const Multiaddr = z.string().describe('A multiaddr, as in /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…');
 const Who = z.string().min(1).max(4096).describe('A petname, a name, a peer id or an invite');
 const WhoParams = z.object({ who: Who });
-const MessageId = z.uuid();
+/** Ours are UUIDs of version 7; what others make of their 16 bytes must not make an answer fail. */
+const MessageId = z.guid();
 const Cursor = z.string().max(200).describe('Opaque: hand back what an earlier answer gave');
 
 export const MessageState = z.enum(MESSAGE_STATES);
