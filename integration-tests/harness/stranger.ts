@@ -9,6 +9,7 @@ import { createLibp2p } from 'libp2p';
 
 /** Somebody with a libp2p node and nothing of ours, who sends what they like. */
 export interface Stranger extends AsyncDisposable {
+  peerId: string;
   open(address: string, protocol: string): Promise<Stream>;
 }
 
@@ -20,6 +21,7 @@ export async function stranger({ signal }: { signal: AbortSignal }): Promise<Str
     services: { identify: identify(), ping: ping() },
   });
   return {
+    peerId: node.peerId.toString(),
     open: (address, protocol) =>
       node.dialProtocol(multiaddr(address), protocol, { signal, runOnLimitedConnection: true }),
     async [Symbol.asyncDispose]() {
