@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 /**
  * `npm run build`: compiles the program into `dist/`, which is what the package holds. Node does not strip types under
  * node_modules, so an installed package can't run the sources. What is built follows from the files that
- * `tsconfig.build.json` names, the command and the workers that are opened by URL: tests and their helpers are in reach
+ * `tsconfig.build.json` names, the command and the workers, which are opened by URL: tests and their helpers are in reach
  * of none of them.
  */
 const root = resolve(import.meta.dirname, '..');
