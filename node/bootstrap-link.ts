@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Ed25519PrivateKey, Logger, PeerId, Stream } from '@libp2p/interface';
-import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { collect } from '../protocols/mailbox/collect.ts';
@@ -8,12 +7,14 @@ import type { Blob } from '../protocols/mailbox/collect.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import { phonebookClient } from '../protocols/phonebook/client.ts';
 import type { PhonebookClient } from '../protocols/phonebook/client.ts';
+import { PhonebookError } from '../protocols/phonebook/errors.ts';
 import { PHONEBOOK_PROTOCOL, RENEW_INTERVAL_MS } from '../protocols/phonebook/protocol.ts';
 import { rendezvousClient } from '../protocols/rendezvous/client.ts';
 import { RENDEZVOUS_PROTOCOL } from '../protocols/rendezvous/protocol.ts';
 import { backoffMs } from './delivery/backoff.ts';
 import { signedPeerRecord } from './host.ts';
 import type { Host } from './host.ts';
+import { parsePeerId } from './peer-ids.ts';
 
 /** Where all Tincan daemons register, so that any rendezvous client finds them. */
 export const RENDEZVOUS_NAMESPACE = 'tincan';
@@ -24,6 +25,12 @@ const REGISTER_EVERY_MS = 3600_000;
 /** A bootstrap node that has not answered a dial or a request after this is taken for down. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
+/** A connection that was lost before this counts as one more failure: a node that is full drops us at once. */
+const SHORT_LIVED_MS = 60_000;
+
+/** What changed while we spoke is said after this: at once to a person, and no spinning if a node makes us change each time. */
+const REFRESH_PAUSE_MS = 200;
+
 /** From the second attempt to reach a bootstrap node: soon, then every minute at the most. */
 const LINK_BACKOFF = { firstMs: 500, longestMs: 60_000 };
 
@@ -31,6 +38,7 @@ export interface LinkStatus {
   state: 'connected' | 'connecting' | 'down';
   /** Why it is down, or what it refuses. */
   detail: string | null;
+  /** When it last answered. */
   lastSeenMs: number | null;
 }
 
@@ -47,8 +55,9 @@ export interface BootstrapLink {
 }
 
 export interface BootstrapLinkInit {
-  address: string;
-  host: Host;
+  /** One or more, all of the same bootstrap node; the first is what it is called by. */
+  addresses: readonly string[];
+  host: Pick<Host, 'dial' | 'getConnections' | 'getMultiaddrs' | 'addEventListener' | 'removeEventListener'>;
   privateKey: Ed25519PrivateKey;
   unlisted: boolean;
   log: Logger;
@@ -73,23 +82,39 @@ export function bootstrapPeerId(address: string): PeerId {
     throw new SyntaxError(`not a multiaddr: ${address} (${(error as Error).message})`, { cause: error });
   }
   const last = parts.at(-1);
-  if (last?.name !== 'p2p' || last.value === undefined) {
-    throw new SyntaxError(`the address of a bootstrap node ends with /p2p/<its peer id>: ${address}`);
+  const peerId = parsePeerId(last?.name === 'p2p' ? (last.value ?? '') : '');
+  if (peerId === undefined || parts.length < 2) {
+    throw new SyntaxError(
+      `the address of a bootstrap node ends with /p2p/<its peer id>, as in /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…: ${address}`,
+    );
   }
-  return peerIdFromString(last.value);
+  return peerId;
+}
+
+/** Configured addresses by the bootstrap node they lead to: one that is named twice is one node all the same. */
+export function addressesByNode(addresses: readonly string[]): string[][] {
+  const nodes = Map.groupBy(new Set(addresses), (address) => bootstrapPeerId(address).toString());
+  return [...nodes.values()];
+}
+
+/** What went wrong, and what to do about it, in one line of a status. */
+function describe(error: Error): string {
+  return error instanceof PhonebookError ? `${error.message}; ${error.hint}` : error.message;
 }
 
 export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
   const { host, privateKey, log, nowMs, signal } = init;
-  const address = multiaddr(init.address);
-  const peerId = bootstrapPeerId(init.address);
+  const addresses = init.addresses.map((text) => multiaddr(text));
+  const peerId = bootstrapPeerId(init.addresses[0]!);
   const status: LinkStatus = { state: 'connecting', detail: null, lastSeenMs: null };
+  /** There is something new to say, since the heartbeat looked last. */
+  let fresh = false;
   let wake: (() => void) | undefined;
 
   const openStream =
     (protocol: string) =>
     async (options: { signal: AbortSignal }): Promise<Stream> => {
-      const connection = host.getConnections(peerId)[0] ?? (await host.dial(address, options));
+      const connection = host.getConnections(peerId)[0] ?? (await host.dial(addresses, options));
       return connection.newStream(protocol, options);
     };
   const rendezvous = rendezvousClient({ openStream: openStream(RENDEZVOUS_PROTOCOL) });
@@ -98,6 +123,10 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
     phonebook: peerId.toString(),
     nowMs,
   });
+
+  /** Rests between attempts: twice as long after each failure in a row. */
+  const restAfter = (failures: number, options: { signal: AbortSignal }): Promise<void> =>
+    delay(backoffMs(failures, init.random(), LINK_BACKOFF), undefined, options).catch(() => undefined);
 
   /** Drains the mailbox while connected; comes back after a pause when that breaks and the connection holds. */
   const drain = async (connected: AbortSignal): Promise<void> => {
@@ -109,38 +138,48 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
         if (connected.aborted) return;
         log('collecting from %p stopped: %s', peerId, (error as Error).message);
       }
-      if (nowMs() - sinceMs > LINK_BACKOFF.longestMs) failures = 1;
-      await delay(backoffMs(failures, init.random(), LINK_BACKOFF), undefined, { signal: connected }).catch(
-        () => undefined,
-      );
+      if (nowMs() - sinceMs > SHORT_LIVED_MS) failures = 1;
+      await restAfter(failures, { signal: connected });
     }
   };
 
-  /** Says "I am here" until the connection is gone. */
+  /** Says "I am here" until the connection is gone. What one part of the node refuses keeps us from no other. */
   const heartbeat = async (connected: AbortSignal): Promise<void> => {
     let registeredMs = -Infinity;
     while (!connected.aborted) {
-      const limit = AbortSignal.any([connected, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
+      fresh = false;
       let intervalMs = RENEW_INTERVAL_MS;
-      try {
-        const peerRecord = await signedPeerRecord(host, privateKey);
-        if (nowMs() - registeredMs > REGISTER_EVERY_MS) {
-          await rendezvous.register(RENDEZVOUS_NAMESPACE, peerRecord, undefined, { signal: limit });
-          registeredMs = nowMs();
+      let trouble: string | null = null;
+      const say = async (act: (options: { signal: AbortSignal }) => Promise<void>): Promise<void> => {
+        try {
+          await act({ signal: AbortSignal.any([connected, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]) });
+          status.lastSeenMs = nowMs();
+        } catch (error) {
+          if (connected.aborted) return;
+          // The last one counts: the phonebook's refusals are what a person can do something about.
+          trouble = describe(error as Error);
+          log('%p: %s', peerId, trouble);
         }
+      };
+      await say(async (options) => {
+        // A clock set back far makes it long ago, too.
+        if (Math.abs(nowMs() - registeredMs) <= REGISTER_EVERY_MS) return;
+        const record = await signedPeerRecord(host, privateKey);
+        await rendezvous.register(RENDEZVOUS_NAMESPACE, record, undefined, options);
+        registeredMs = nowMs();
+      });
+      await say(async (options) => {
+        const peerRecord = await signedPeerRecord(host, privateKey);
         const presence = { peerRecord, contactCard: await init.contactCard(), listed: !init.unlisted };
-        intervalMs = (await phonebook.renew(presence, { signal: limit })).intervalMs;
+        ({ intervalMs } = await phonebook.renew(presence, options));
         await init.claimName(self);
-        status.detail = null;
-      } catch (error) {
-        if (connected.aborted) return;
-        status.detail = (error as Error).message;
-        log('%p: %s', peerId, status.detail);
-      }
-      status.lastSeenMs = nowMs();
+      });
+      if (connected.aborted) return;
+      status.detail = trouble;
+      const restMs = fresh ? REFRESH_PAUSE_MS : intervalMs;
       const rest = new AbortController();
       wake = () => rest.abort();
-      await delay(intervalMs, undefined, { signal: AbortSignal.any([connected, rest.signal]) }).catch(
+      await delay(restMs, undefined, { signal: AbortSignal.any([connected, rest.signal]) }).catch(
         () => undefined,
       );
       wake = undefined;
@@ -167,19 +206,21 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
   };
 
   const self: BootstrapLink = {
-    address,
+    address: addresses[0]!,
     peerId,
     status,
     phonebook,
-    refresh: () => wake?.(),
+    refresh() {
+      fresh = true;
+      wake?.();
+    },
     async run() {
-      let failures = 0;
-      while (!signal.aborted) {
+      for (let failures = 1; !signal.aborted; failures++) {
+        const sinceMs = nowMs();
         try {
-          await host.dial(address, {
+          await host.dial(addresses, {
             signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
           });
-          failures = 0;
           await stayConnected();
           status.detail = 'the connection was lost';
         } catch (error) {
@@ -187,11 +228,9 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
         }
         if (signal.aborted) return;
         status.state = 'down';
-        failures++;
+        if (nowMs() - sinceMs > SHORT_LIVED_MS) failures = 1;
         log('%p is down: %s', peerId, status.detail);
-        await delay(backoffMs(failures, init.random(), LINK_BACKOFF), undefined, { signal }).catch(
-          () => undefined,
-        );
+        await restAfter(failures, { signal });
       }
     },
   };

@@ -9,14 +9,21 @@ import {
   REPUBLISH_INTERVAL_MS,
 } from '../protocols/dht/service.ts';
 import type { NameCertificate } from '../protocols/phonebook/certificate.ts';
+import { backoffMs } from './delivery/backoff.ts';
 import type { Host } from './host.ts';
 import type { HeldCertificate } from './own-name.ts';
 
 /** After something changed, or the network did, records are put again once things have settled. */
 const SETTLE_MS = 500;
 
-/** A put that reached nobody is tried again this soon: the routing table may still be filling. */
-const RETRY_MS = 5_000;
+/** A put that reached nobody is tried again: soon, as the routing table may still be filling, then less and less often. */
+const RETRY = { firstMs: 5_000, longestMs: 5 * 60_000 };
+
+/** New peers are no reason to put everything more often than this. */
+const PEERS_INTERVAL_MS = 5_000;
+
+/** Records that so many nodes hold need no new peers to hold them before they are put again anyway: Kademlia's k. */
+const ENOUGH_HOLDERS = 20;
 
 const PUT_TIMEOUT_MS = 30_000;
 
@@ -31,25 +38,31 @@ export interface DhtRecords {
     peer: string,
     options: { signal: AbortSignal },
   ): Promise<{ card: ContactCard; bytes: Uint8Array } | undefined>;
-  /** The own card or a certificate changed, or there are new peers to keep them. */
+  /** The own card or a certificate changed. */
   changed(): void;
+  /** There are new peers that could keep our records. */
+  peersChanged(): void;
   /** Publishes and publishes again, until the signal fires. */
   run(): Promise<void>;
 }
 
 export interface DhtRecordsInit {
-  host: Host;
+  host: Pick<Host, 'peerId' | 'services'>;
   nowMs: () => number;
   log: Logger;
+  /** A number in [0, 1), as `Math.random`. */
+  random: () => number;
   signal: AbortSignal;
   /** What is ours to publish. */
   own: () => Promise<{ card: Uint8Array; certificates: readonly HeldCertificate[] }>;
 }
 
-export function dhtRecords({ host, nowMs, log, signal, own }: DhtRecordsInit): DhtRecords {
+export function dhtRecords({ host, nowMs, log, random, signal, own }: DhtRecordsInit): DhtRecords {
   const { dht } = host.services;
   let wake: (() => void) | undefined;
-  let dirty = false;
+  /** Since the last publishing began. */
+  let changed = false;
+  let newPeers = false;
 
   /** Nothing found, and nobody there to ask, are the same to who asks. */
   const finding = async <Value>(look: () => Promise<Value | null>): Promise<Value | undefined> => {
@@ -87,15 +100,16 @@ export function dhtRecords({ host, nowMs, log, signal, own }: DhtRecordsInit): D
     return fewest;
   };
 
-  const rest = async (ms: number): Promise<void> => {
-    const woken = new AbortController();
-    wake = () => woken.abort();
-    if (!dirty) {
-      await delay(ms, undefined, { signal: AbortSignal.any([signal, woken.signal]) }).catch(() => undefined);
+  /** Waits at most so long, less when `why` comes true. */
+  const restUnless = async (why: () => boolean, ms: number): Promise<void> => {
+    const dueMs = performance.now() + ms;
+    while (!why() && !signal.aborted && performance.now() < dueMs) {
+      const woken = new AbortController();
+      wake = () => woken.abort();
+      const limit = AbortSignal.any([signal, woken.signal]);
+      await delay(dueMs - performance.now(), undefined, { signal: limit }).catch(() => undefined);
     }
     wake = undefined;
-    if (dirty) await delay(SETTLE_MS, undefined, { signal }).catch(() => undefined);
-    dirty = false;
   };
 
   return {
@@ -103,11 +117,18 @@ export function dhtRecords({ host, nowMs, log, signal, own }: DhtRecordsInit): D
       finding(() => lookupName(dht, { phonebook, name }, { nowMs: nowMs(), ...options })),
     lookupCard: (peer, options) => finding(() => lookupCard(dht, peer, { nowMs: nowMs(), ...options })),
     changed() {
-      dirty = true;
+      changed = true;
+      wake?.();
+    },
+    peersChanged() {
+      newPeers = true;
       wake?.();
     },
     async run() {
-      while (!signal.aborted) {
+      for (let failures = 0; !signal.aborted;) {
+        changed = false;
+        newPeers = false;
+        const sinceMs = performance.now();
         let reached = 0;
         try {
           reached = await publish();
@@ -115,7 +136,13 @@ export function dhtRecords({ host, nowMs, log, signal, own }: DhtRecordsInit): D
           if (signal.aborted) return;
           log('publishing failed: %s', (error as Error).message);
         }
-        await rest(reached > 0 ? REPUBLISH_INTERVAL_MS : RETRY_MS);
+        failures = reached > 0 ? 0 : failures + 1;
+        const ms = reached > 0 ? REPUBLISH_INTERVAL_MS : backoffMs(failures, random(), RETRY);
+        await restUnless(() => changed || (newPeers && reached < ENOUGH_HOLDERS), ms);
+        if (newPeers) failures = 0;
+        const early = changed || reached === 0 ? 0 : PEERS_INTERVAL_MS - (performance.now() - sinceMs);
+        if (changed || newPeers) await delay(SETTLE_MS, undefined, { signal }).catch(() => undefined);
+        if (early > SETTLE_MS) await restUnless(() => changed, early - SETTLE_MS);
       }
     },
   };

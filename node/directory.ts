@@ -1,21 +1,23 @@
-import { multiaddr } from '@multiformats/multiaddr';
+import { CODE_P2P } from '@multiformats/multiaddr';
 import { ControlError } from '../protocols/control/errors.ts';
 import { openCard } from '../protocols/contact-card/card.ts';
 import type { ContactCard, MailboxAddress } from '../protocols/contact-card/card.ts';
 import { verifyCertificate } from '../protocols/phonebook/certificate.ts';
 import type { NameCertificate } from '../protocols/phonebook/certificate.ts';
-import { PhonebookError } from '../protocols/phonebook/errors.ts';
 import type { ResolvedPeer } from '../protocols/phonebook/client.ts';
 import { InvalidNameError, normaliseName } from '../protocols/phonebook/name.ts';
 import type { ResolveKey } from '../protocols/phonebook/protocol.ts';
-import type { BootstrapLink } from './bootstrap-link.ts';
 import type { DhtRecords } from './dht-records.ts';
 import { isInvite, parseInvite } from './invite.ts';
 import { parsePeerId } from './peer-ids.ts';
+import { peoplePapers } from './people-papers.ts';
+import { askAll, contradiction, nobody } from './phonebooks.ts';
+import type { LookupLink, PhonebookAnswers } from './phonebooks.ts';
+import { pinnedNames } from './pinned-names.ts';
 import type { NodeStore } from './store/operations.ts';
-import type { ContactRow, Pin } from './store/people.ts';
+import type { ContactRow } from './store/people.ts';
 
-/** Asking a phonebook, and the DHT behind it. */
+/** Asking the DHT. */
 const LOOKUP_TIMEOUT_MS = 5_000;
 
 export interface Found {
@@ -38,11 +40,17 @@ export interface ResolveOptions {
 
 /** Who is meant by what a person types, and what is known of them. */
 export interface Directory {
-  /** The peer id behind a petname, name, peer id or invite, from what is known here; asks others only for a new name. */
+  /**
+   * The peer id behind a petname, peer id, name or invite, in this order, from what is known here; asks others only for a
+   * new name. A name that is known never leads to somebody else.
+   *
+   * @throws ControlError `invalid`, `not-found`, `unavailable` when a phonebook could not say, `conflict` when the name is
+   *   not one person's
+   */
   resolve(who: string, options: ResolveOptions): Promise<string>;
   /** As `resolve`, for what needs no asking; undefined for what does. */
   known(who: string): string | undefined;
-  /** All there is to know about somebody, asked afresh. @throws ControlError `not-found`, `invalid` */
+  /** All there is to know about somebody, asked afresh. @throws ControlError as `resolve`, but warns where that refuses */
   lookup(who: string, options: { signal: AbortSignal }): Promise<Found>;
   /** Asks every phonebook in reach; the first good answer. Undefined when none knows. */
   askPhonebooks(key: ResolveKey, options: { signal: AbortSignal }): Promise<ResolvedPeer | undefined>;
@@ -55,88 +63,97 @@ export interface Directory {
   /** The name a phonebook certified for a peer, pinned here. */
   certifiedName(peerId: string): string | null;
   readonly contacts: readonly ContactRow[];
+  /** @throws ControlError `invalid` or `conflict` for a petname that can't be had */
   addContact(peerId: string, petname: string | null): Promise<void>;
+  /** @throws ControlError `not-found` */
   removeContact(peerId: string): Promise<void>;
 }
 
 export interface DirectoryInit {
   store: NodeStore;
-  links: () => readonly BootstrapLink[];
-  dht: DhtRecords;
+  links: () => readonly LookupLink[];
+  dht: Pick<DhtRecords, 'lookupName' | 'lookupCard'>;
   nowMs: () => number;
   /** A phonebook's answer or an invite held addresses. */
   onAddresses: (peerId: string, multiaddrs: string[]) => Promise<void>;
   onWarning: (message: string) => void;
 }
 
+/** What would be taken for something else, or write over a terminal, is no petname. @throws ControlError `invalid` */
+function checkPetname(petname: string): void {
+  const refuse = (message: string): never => {
+    throw new ControlError('invalid', message, { field: 'petname', hint: 'choose another one with --as' });
+  };
+  if (petname.trim() !== petname || petname === '')
+    refuse('a petname begins and ends with something visible');
+  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u.test(petname)) refuse('a petname has no control characters');
+  if (parsePeerId(petname) !== undefined) refuse('a peer id is no petname');
+  if (isInvite(petname)) refuse('an invite is no petname');
+}
+
+function normalised(who: string, field: string): string {
+  try {
+    return normaliseName(who);
+  } catch (error) {
+    if (!(error instanceof InvalidNameError)) throw error;
+    throw new ControlError('invalid', error.message, { field, hint: error.hint });
+  }
+}
+
 export async function directory(init: DirectoryInit): Promise<Directory> {
   const { store, links, dht, nowMs } = init;
   let contacts: ContactRow[] = [];
   let petnames = new Map<string, string>();
+  let holders = new Map<string, string>();
   const readContacts = async (): Promise<void> => {
     contacts = await store.call('contacts.list', undefined);
-    petnames = new Map(contacts.flatMap(({ peer, petname }) => (petname === null ? [] : [[peer, petname]])));
+    const named = contacts.flatMap(({ peer, petname }) =>
+      petname === null ? [] : [[peer, petname] as const],
+    );
+    petnames = new Map(named);
+    holders = new Map(named.map(([peer, petname]) => [petname, peer]));
   };
   await readContacts();
-  const pins = new Map<string, Pin>();
-  /** Name by peer id, from certificates that have been verified. */
-  const names = new Map<string, string>();
-  for (const pin of await store.call('pins.list', undefined)) {
-    pins.set(pin.name, pin);
-    names.set(pin.peer, pin.name);
-  }
+  const pins = await pinnedNames(store, { nowMs: nowMs() });
+  const isContact = (peerId: string): boolean => contacts.some(({ peer }) => peer === peerId);
+  const papers = peoplePapers({ store, nowMs, isContact });
 
   const limit = (signal: AbortSignal): AbortSignal =>
     AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_TIMEOUT_MS)]);
 
-  const petnameHolder = (who: string): string | undefined =>
-    contacts.find(({ petname }) => petname === who)?.peer;
+  const connectedLinks = (): LookupLink[] => links().filter(({ status }) => status.state === 'connected');
 
-  const moved = (pin: Pin, owner: string): string =>
-    `the name ${pin.name} now belongs to ${owner}; this daemon knows it as ${pin.peer}`;
-
-  /** Keeps whom a name belongs to at its first use, and warns when that changes later. */
-  const pin = async (certificate: NameCertificate, bytes: Uint8Array): Promise<string | null> => {
-    const { name, owner, phonebook, seq } = certificate;
-    const known = pins.get(name);
-    if (known !== undefined && known.peer !== owner) {
-      const warning = moved(known, owner);
-      init.onWarning(warning);
-      return warning;
-    }
-    if (known === undefined || (known.phonebook === phonebook && known.seq < seq)) {
-      const fresh = { name, phonebook, peer: owner, seq, certificate: bytes };
-      await store.call('pins.put', fresh);
-      pins.set(name, fresh);
-      names.set(owner, name);
-    }
-    return null;
+  const pin = async (
+    certificate: NameCertificate,
+    bytes: Uint8Array,
+    options: { asked: boolean },
+  ): Promise<string | null> => {
+    const warning = await pins.pin(certificate, bytes, options);
+    if (warning !== null) init.onWarning(warning);
+    return warning;
   };
 
-  const askPhonebooks: Directory['askPhonebooks'] = async (key, { signal }) => {
-    const asked = links()
-      .filter(({ status }) => status.state === 'connected')
-      .map((link) => link.phonebook.resolve(key, { signal: limit(signal) }));
-    try {
-      const found = await Promise.any(asked);
-      if (found.multiaddrs.length > 0) await init.onAddresses(found.peerId, found.multiaddrs);
-      if (found.contactCardBytes !== null) {
-        await store.call('papers.put', {
-          peer: found.peerId,
-          card: found.contactCardBytes,
-          certificate: null,
-        });
-      }
-      return found;
-    } catch (error) {
-      const reasons = error instanceof AggregateError ? error.errors : [error];
-      const unexpected = reasons.find((reason) => !(reason instanceof PhonebookError) && !signal.aborted);
-      if (unexpected !== undefined && !(unexpected as Error).name.includes('Timeout')) {
-        init.onWarning(`a phonebook gave a wrong answer: ${(unexpected as Error).message}`);
-      }
-      return undefined;
+  const ask = async (key: ResolveKey, signal: AbortSignal): Promise<PhonebookAnswers> => {
+    const answers = await askAll(key, { links: links(), onLie: init.onWarning, signal });
+    for (const { peerId, multiaddrs, contactCard, contactCardBytes } of answers.found) {
+      if (multiaddrs.length > 0) await init.onAddresses(peerId, multiaddrs);
+      if (contactCard !== null && contactCardBytes !== null)
+        await papers.keepCard(peerId, contactCard, contactCardBytes);
     }
+    return answers;
   };
+
+  const blank = (peerId: string, source: Found['source']): Found => ({
+    peerId,
+    name: pins.nameOf(peerId) ?? null,
+    certificate: null,
+    card: null,
+    multiaddrs: [],
+    online: false,
+    lastSeenMs: null,
+    source,
+    warning: null,
+  });
 
   const fromPhonebook = async (found: ResolvedPeer): Promise<Found> => ({
     peerId: found.peerId,
@@ -150,83 +167,57 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     warning:
       found.certificate === null || found.certificateBytes === null
         ? null
-        : await pin(found.certificate, found.certificateBytes),
+        : await pin(found.certificate, found.certificateBytes, { asked: true }),
   });
 
   const byName = async (name: string, signal: AbortSignal, field: string): Promise<Found> => {
-    const found = await askPhonebooks({ name }, { signal });
-    if (found !== undefined) return fromPhonebook(found);
+    const { found, trouble } = await ask({ name }, signal);
+    const pinned = pins.ownerOf(name);
+    const contradicted = contradiction(name, found);
+    if (contradicted !== null && pinned === undefined) {
+      // Nothing is pinned: the user has to say which of them is meant.
+      init.onWarning(contradicted);
+      return { ...blank(found[0]!.peerId, 'phonebook'), name, warning: contradicted };
+    }
+    const changed = found.find(({ peerId }) => pinned !== undefined && peerId !== pinned);
+    const answer = changed ?? found[0];
+    if (answer !== undefined) return fromPhonebook(answer);
     for (const { peerId: phonebook } of links()) {
       const record = await dht.lookupName(phonebook.toString(), name, { signal: limit(signal) });
       if (record === undefined) continue;
       const { certificate, bytes } = record;
-      return {
-        ...blank(certificate.owner, 'dht'),
-        name,
-        certificate,
-        warning: await pin(certificate, bytes),
-      };
+      if (certificate.name !== name || certificate.phonebook !== phonebook.toString()) continue;
+      const warning = await pin(certificate, bytes, { asked: true });
+      return { ...blank(certificate.owner, 'dht'), name, certificate, warning };
     }
-    const known = pins.get(name);
-    if (known !== undefined) return { ...blank(known.peer, 'contact'), name };
-    throw new ControlError('not-found', `nobody is known as ${name}`, {
-      field,
-      hint: links().some(({ status }) => status.state === 'connected')
-        ? 'check the spelling, or ask for an invite'
-        : 'no phonebook is in reach; a peer id or an invite works without one',
-    });
-  };
-
-  const blank = (peerId: string, source: Found['source']): Found => ({
-    peerId,
-    name: names.get(peerId) ?? null,
-    certificate: null,
-    card: null,
-    multiaddrs: [],
-    online: false,
-    lastSeenMs: null,
-    source,
-    warning: null,
-  });
-
-  const normalised = (who: string, field: string): string => {
-    try {
-      return normaliseName(who);
-    } catch (error) {
-      if (!(error instanceof InvalidNameError)) throw error;
-      throw new ControlError('invalid', error.message, { field, hint: error.hint });
-    }
+    if (pinned !== undefined) return { ...blank(pinned, 'contact'), name };
+    throw nobody(name, { trouble, inReach: connectedLinks().length > 0, field });
   };
 
   const readInvite = async (who: string, field: string): Promise<string> => {
+    let invite;
     try {
-      const { peerId, multiaddrs } = parseInvite(who);
-      await init.onAddresses(peerId, multiaddrs);
-      return peerId;
+      invite = parseInvite(who);
     } catch (error) {
-      throw new ControlError('invalid', (error as Error).message, {
-        field,
-        hint: 'copy the invite whole',
-      });
+      if (!(error instanceof SyntaxError)) throw error;
+      throw new ControlError('invalid', error.message, { field, hint: 'copy the invite whole' });
     }
+    await init.onAddresses(invite.peerId, invite.multiaddrs);
+    return invite.peerId;
   };
 
-  const known = (who: string): string | undefined =>
-    petnameHolder(who) ?? (parsePeerId(who) === undefined ? pins.get(who)?.peer : who);
+  const petnameOrPeerId = (who: string): string | undefined =>
+    holders.get(who) ?? (parsePeerId(who) === undefined ? undefined : who);
+
+  const known = (who: string): string | undefined => petnameOrPeerId(who) ?? pins.ownerOf(who);
 
   const withPapers = async (found: Found): Promise<Found> => {
-    const { card, certificate } = await store.call('papers.get', { peer: found.peerId });
-    const now = nowMs();
-    return {
-      ...found,
-      card: found.card ?? (card === null ? null : await openCard(card, { nowMs: now }).catch(() => null)),
-      certificate:
-        found.certificate ??
-        (certificate === null
-          ? null
-          : await verifyCertificate(certificate, { nowMs: now }).catch(() => null)),
-    };
+    const { card, certificate } = await papers.of(found.peerId);
+    return { ...found, card: found.card ?? card, certificate: found.certificate ?? certificate };
   };
+
+  const askPhonebooks: Directory['askPhonebooks'] = async (key, { signal }) =>
+    (await ask(key, signal)).found[0];
 
   return {
     askPhonebooks,
@@ -236,7 +227,10 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
       const here = known(who);
       if (here !== undefined) return here;
       if (isInvite(who)) return readInvite(who, field);
-      const found = await byName(normalised(who, field), signal, field);
+      const name = normalised(who, field);
+      const pinned = pins.ownerOf(name);
+      if (pinned !== undefined) return pinned;
+      const found = await byName(name, signal, field);
       if (found.warning !== null) {
         throw new ControlError('conflict', found.warning, {
           field,
@@ -247,68 +241,59 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     },
 
     async lookup(who, { signal }) {
-      if (isInvite(who)) return withPapers(blank(await readInvite(who, 'who'), 'invite'));
-      const peerId = petnameHolder(who) ?? (parsePeerId(who) === undefined ? undefined : who);
+      const peerId = petnameOrPeerId(who);
+      if (peerId === undefined && isInvite(who))
+        return withPapers(blank(await readInvite(who, 'who'), 'invite'));
       if (peerId === undefined) return withPapers(await byName(normalised(who, 'who'), signal, 'who'));
       const found = await askPhonebooks({ peerId }, { signal });
       if (found !== undefined) return withPapers(await fromPhonebook(found));
-      const source = contacts.some(({ peer }) => peer === peerId) ? 'contact' : 'peer-id';
-      return withPapers(blank(peerId, source));
+      return withPapers(blank(peerId, isContact(peerId) ? 'contact' : 'peer-id'));
     },
 
     async mailboxesOf(peerId, { signal }) {
-      const now = nowMs();
-      const { card } = await store.call('papers.get', { peer: peerId });
-      const opened = card === null ? null : await openCard(card, { nowMs: now }).catch(() => null);
-      if (opened !== null && opened.mailboxes.length > 0) return opened.mailboxes;
+      const { card } = await papers.of(peerId);
+      if (card !== null && card.mailboxes.length > 0) return card.mailboxes;
       const found = await askPhonebooks({ peerId }, { signal });
-      if (found?.contactCard) return found.contactCard.mailboxes;
+      if (found?.contactCard && found.contactCard.mailboxes.length > 0) return found.contactCard.mailboxes;
       const record = await dht.lookupCard(peerId, { signal: limit(signal) });
-      if (record !== undefined) {
-        await store.call('papers.put', { peer: peerId, card: record.bytes, certificate: null });
+      if (record?.card.peerId === peerId) {
+        await papers.keepCard(peerId, record.card, record.bytes);
         return record.card.mailboxes;
       }
+      // They say themselves that they have none: what we left elsewhere, nobody would collect.
+      if (card !== null || found?.contactCard) return [];
       // Nothing says where: our own bootstrap nodes are the likeliest place that they look at, too.
-      return links()
-        .filter(({ status }) => status.state === 'connected')
-        .map(({ peerId: mailbox, address }) => ({
-          peerId: mailbox.toString(),
-          multiaddrs: [multiaddr(address).decapsulateCode(P2P_CODE).toString()],
-        }));
+      return connectedLinks().map(({ peerId: mailbox, address }) => ({
+        peerId: mailbox.toString(),
+        multiaddrs: [address.decapsulateCode(CODE_P2P).toString()],
+      }));
     },
 
     async learn(peerId, { card, certificate }) {
-      const now = nowMs();
-      const keep: { card: Uint8Array | null; certificate: Uint8Array | null } = {
-        card: null,
-        certificate: null,
-      };
-      if (card.byteLength > 0) {
-        const opened = await openCard(card, { nowMs: now });
-        if (opened.peerId === peerId) keep.card = card;
-      }
-      if (certificate.byteLength > 0) {
-        const verified = await verifyCertificate(certificate, { nowMs: now });
-        // A certificate of a phonebook we have not chosen proves a name only there.
-        const ours = links().some(({ peerId: phonebook }) => phonebook.toString() === verified.phonebook);
-        if (verified.owner === peerId && ours) {
-          keep.certificate = certificate;
-          await pin(verified, certificate);
-        }
-      }
-      if (keep.card !== null || keep.certificate !== null)
-        await store.call('papers.put', { peer: peerId, ...keep });
+      const now = { nowMs: nowMs() };
+      const opened = card.byteLength === 0 ? null : await openCard(card, now).catch(() => null);
+      const verified =
+        certificate.byteLength === 0 ? null : await verifyCertificate(certificate, now).catch(() => null);
+      // A certificate of a phonebook we have not chosen proves a name only there.
+      const ours = links().some(({ peerId: phonebook }) => phonebook.toString() === verified?.phonebook);
+      const proved = verified?.owner === peerId && ours ? verified : null;
+      if (proved !== null) await pin(proved, certificate, { asked: isContact(peerId) });
+      await papers.keep(peerId, {
+        card: opened?.peerId === peerId ? card : null,
+        certificate: proved === null ? null : certificate,
+      });
     },
 
-    nameOf: (peerId) => petnames.get(peerId) ?? names.get(peerId) ?? null,
+    nameOf: (peerId) => petnames.get(peerId) ?? pins.nameOf(peerId) ?? null,
 
-    certifiedName: (peerId) => names.get(peerId) ?? null,
+    certifiedName: (peerId) => pins.nameOf(peerId) ?? null,
 
     get contacts() {
       return contacts;
     },
 
     async addContact(peerId, petname) {
+      if (petname !== null) checkPetname(petname);
       if (!(await store.call('contacts.add', { peer: peerId, petname, nowMs: nowMs() }))) {
         throw new ControlError('conflict', `another contact has the petname ${petname}`, {
           field: 'petname',
@@ -316,6 +301,7 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
         });
       }
       await readContacts();
+      await papers.met(peerId);
     },
 
     async removeContact(peerId) {
@@ -329,6 +315,3 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     },
   };
 }
-
-/** The multicodec of /p2p/. */
-const P2P_CODE = 421;

@@ -5,7 +5,6 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
 import { isPrivate } from '@libp2p/utils';
 import { multiaddr } from '@multiformats/multiaddr';
-import type { Multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { tincanDht } from '../protocols/dht/service.ts';
 import { libp2pBase } from '../protocols/transport/base.ts';
@@ -17,18 +16,9 @@ import type { DaemonConfig } from './config.ts';
 /** The daemon's libp2p node. */
 export type Host = Awaited<ReturnType<typeof createHost>>;
 
-/** An address of the IP kind, or the loopback name. */
-function isPrivateAddress(address: Multiaddr): boolean {
-  try {
-    return isPrivate(address);
-  } catch {
-    return false;
-  }
-}
-
 /** Whether every bootstrap node is on the same private network as we are: then all daemons can serve the DHT. */
 export function isPrivateNetwork({ bootstrap }: Pick<DaemonConfig, 'bootstrap'>): boolean {
-  return bootstrap.every((address) => isPrivateAddress(multiaddr(address)));
+  return bootstrap.every((address) => isPrivate(multiaddr(address)));
 }
 
 export interface HostInit {

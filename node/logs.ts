@@ -15,9 +15,10 @@ export function daemonLog(level: DaemonConfig['logLevel']): PinoLogger {
  */
 export function partLog(log: PinoLogger, part: string): Logger {
   const child = log.child({ part });
-  const text = (formatter: string, args: unknown[]): string =>
+  const text = (formatter: unknown, args: unknown[]): string =>
     format(
-      formatter.replaceAll(/%[pae]/g, '%s'),
+      // As in libp2p, an error or anything else may stand alone.
+      typeof formatter === 'string' ? formatter.replaceAll(/%[pae]/g, '%s') : formatter,
       ...args.map((arg) =>
         arg instanceof Error
           ? (arg.stack ?? arg.message)
@@ -28,7 +29,7 @@ export function partLog(log: PinoLogger, part: string): Logger {
     );
   const write =
     (level: 'debug' | 'error' | 'trace') =>
-    (formatter: string, ...args: unknown[]): void => {
+    (formatter: unknown, ...args: unknown[]): void => {
       if (child.isLevelEnabled(level)) child[level](text(formatter, args));
     };
   return Object.assign(write('debug'), {

@@ -8,7 +8,7 @@ import { StoreError } from '../protocols/group-commit/operations.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
-import { bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
+import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
 import type { DaemonConfig, Ready } from './config.ts';
 import { controlFiles } from './control-files.ts';
@@ -20,6 +20,7 @@ import { eventLog } from './event-log.ts';
 import { createHost, signedPeerRecord } from './host.ts';
 import { keepInTouch } from './keep-in-touch.ts';
 import { daemonLog, partLog } from './logs.ts';
+import { mailboxIntake } from './mailbox-intake.ts';
 import { mailboxes as createMailboxes } from './mailboxes.ts';
 import { arrivedView, messageView, sentView } from './message-view.ts';
 import type { NamesForViews } from './message-view.ts';
@@ -29,6 +30,7 @@ import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
 import { sendBatch } from './operations/send-batch.ts';
 import { ownCard } from './own-card.ts';
+import { parsePeerId } from './peer-ids.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
 import type { NodeOperations } from './store/operations.ts';
@@ -56,7 +58,7 @@ export async function runDaemon(
   const nowMs = Date.now;
   const random = Math.random;
   const log = daemonLog(config.logLevel);
-  config.bootstrap.forEach(bootstrapPeerId);
+  const nodes = addressesByNode(config.bootstrap);
 
   await using stack = new AsyncDisposableStack();
   const stopping = new AbortController();
@@ -110,14 +112,19 @@ export async function runDaemon(
       contactCard: await card.current(),
       listed: !config.unlisted,
     }),
-    onCertificate: () => dht.changed(),
+    onChange() {
+      dht.changed();
+      for (const link of links) link.refresh();
+    },
     configured: config.name,
-    phonebooks: config.bootstrap.map((address) => bootstrapPeerId(address).toString()),
+    phonebooks: nodes.map(([address]) => bootstrapPeerId(address!).toString()),
+    signal: running,
   });
   const dht = dhtRecords({
     host,
     nowMs,
     log: partLog(log, 'dht'),
+    random,
     signal: running,
     own: async () => ({ card: await card.current(), certificates: ownName.certificates }),
   });
@@ -167,6 +174,7 @@ export async function runDaemon(
       });
     },
     onReceived(peer, arrivals) {
+      touch.met(peer);
       for (const arrival of arrivals) {
         events.append({
           type: 'message',
@@ -177,6 +185,7 @@ export async function runDaemon(
       }
     },
     onSent(batch, items, sentAtMs) {
+      for (const peer of new Set(items.map((item) => item.peer))) touch.met(peer);
       for (const [index, row] of batch.rows.entries()) {
         const item = items[index]!;
         events.append({
@@ -189,15 +198,20 @@ export async function runDaemon(
     },
   });
 
-  const announceName = async (link: BootstrapLink): Promise<void> => {
-    const before = ownName.name;
-    await ownName.claimAt(link);
-    if (ownName.name !== before) link.refresh();
-  };
-  for (const address of config.bootstrap) {
+  const touch = keepInTouch({
+    host,
+    store,
+    directory,
+    reach,
+    delivery,
+    log: partLog(log, 'reach'),
+    signal: running,
+  });
+  const onBlobs = mailboxIntake({ open: mailboxes.open, receiveBundle: delivery.receiveBundle });
+  for (const addresses of nodes) {
     links.push(
       bootstrapLink({
-        address,
+        addresses,
         host,
         privateKey,
         unlisted: config.unlisted,
@@ -206,15 +220,10 @@ export async function runDaemon(
         random,
         signal: running,
         contactCard: card.current,
-        claimName: announceName,
-        async onBlobs(blobs) {
-          for (const blob of blobs) {
-            const opened = await mailboxes.open(blob);
-            if (opened !== undefined) await delivery.receiveBundle(opened.sender, opened.frames);
-          }
-        },
+        claimName: ownName.claimAt,
+        onBlobs,
         onConnected() {
-          dht.changed();
+          dht.peersChanged();
           delivery.networkChanged();
         },
       }),
@@ -227,6 +236,10 @@ export async function runDaemon(
     CHAT_PROTOCOL,
     (stream: Stream, connection) => {
       const peer = connection.remotePeer.toString();
+      if (parsePeerId(peer) === undefined) {
+        stream.abort(new Error('only peers with an Ed25519 key can chat'));
+        return;
+      }
       const served = serveChat(stream, peer, delivery.decisions, { signal: running })
         .catch((error: unknown) =>
           log.debug({ peer, reason: (error as Error).message }, 'a chat stream ended'),
@@ -246,7 +259,7 @@ export async function runDaemon(
     const connected = kind === 'connect' ? 'direct' : null;
     events.append({ type: 'peer', peerId, connected });
     if (kind === 'connect') {
-      dht.changed();
+      dht.peersChanged();
       delivery
         .present(peerId)
         .catch((error: unknown) => log.debug({ err: error }, 'presence was not taken up'));
@@ -268,6 +281,7 @@ export async function runDaemon(
     ownName,
     delivery,
     reach,
+    touch,
     events,
     names,
     warnings: warnings.list,
@@ -288,11 +302,9 @@ export async function runDaemon(
   await files.announce(server.url);
   stack.defer(() => files.withdraw());
 
-  const background = [
-    ...links.map((link) => link.run()),
-    dht.run(),
-    keepInTouch({ host, store, directory, reach, delivery, signal: running }),
-  ];
+  const background = [...links.map((link) => link.run()), dht.run(), touch.run()].map((part) =>
+    part.catch((error: unknown) => log.error({ err: error }, 'a part of the daemon has stopped')),
+  );
   stack.defer(async () => {
     stopping.abort();
     await Promise.all(background);

@@ -21,9 +21,11 @@ export function formatCursor({ clockMs, clockCount, row }: HistoryPosition): str
 /** The place behind a cursor, or undefined when it is none. */
 export function parseCursor(cursor: string): HistoryPosition | undefined {
   const match = /^(\d{1,16})\.(\d{1,10})\.(\d{1,16})$/.exec(cursor);
-  return match === null
-    ? undefined
-    : { clockMs: Number(match[1]), clockCount: Number(match[2]), row: Number(match[3]) };
+  if (match === null) return undefined;
+  const [clockMs, clockCount, row] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  return Number.isSafeInteger(clockMs) && Number.isSafeInteger(row)
+    ? { clockMs, clockCount, row }
+    : undefined;
 }
 
 /** A stored message as the API shows it. */

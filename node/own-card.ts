@@ -1,5 +1,5 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { sealCard } from '../protocols/contact-card/card.ts';
+import { MAX_MAILBOXES, sealCard } from '../protocols/contact-card/card.ts';
 import type { MailboxAddress } from '../protocols/contact-card/card.ts';
 import type { NodeStore } from './store/operations.ts';
 
@@ -20,6 +20,7 @@ export interface OwnCardInit {
   privateKey: Ed25519PrivateKey;
   store: NodeStore;
   nowMs: () => number;
+  /** Best first; a card has room for four. */
   mailboxes: () => MailboxAddress[];
   name: () => string | null;
 }
@@ -28,13 +29,14 @@ export function ownCard({ privateKey, store, nowMs, mailboxes, name }: OwnCardIn
   const peerId = privateKey.publicKey.toString();
   let latest: Uint8Array = new Uint8Array(0);
   let content = '';
-  let renewMs = 0;
+  let signedMs = -Infinity;
   let signing: Promise<unknown> = Promise.resolve();
 
   const sign = async (): Promise<void> => {
-    const fields = { name: name(), mailboxes: mailboxes() };
+    const fields = { name: name(), mailboxes: mailboxes().slice(0, MAX_MAILBOXES) };
     const wanted = JSON.stringify(fields);
-    if (wanted === content && nowMs() < renewMs) return;
+    // A clock set back far makes it long ago, too: others would take the card for one from the future.
+    if (wanted === content && Math.abs(nowMs() - signedMs) < LIFETIME_MS / 2) return;
     const before = await store.call('meta.get', { key: META_KEY });
     const seq = before === undefined ? 1 : Number(Buffer.from(before).toString()) + 1;
     await store.call('meta.put', { key: META_KEY, value: Buffer.from(String(seq)) });
@@ -47,7 +49,7 @@ export function ownCard({ privateKey, store, nowMs, mailboxes, name }: OwnCardIn
       expiresMs: now + LIFETIME_MS,
     });
     content = wanted;
-    renewMs = now + LIFETIME_MS / 2;
+    signedMs = now;
   };
 
   return {

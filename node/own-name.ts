@@ -18,19 +18,21 @@ export interface HeldCertificate {
   bytes: Uint8Array;
 }
 
+/** The part of a bootstrap link that names are claimed through. */
+export type PhonebookLink = Pick<BootstrapLink, 'peerId' | 'status' | 'phonebook'>;
+
 /** The name this daemon goes by, and the certificates that prove it, one a phonebook. */
 export interface OwnName {
   readonly name: string | null;
+  /** Those that prove the name now. */
   readonly certificates: readonly HeldCertificate[];
-  /** Any certificate, for a hello; empty when there is none. */
+  /** Any of these, for a hello; empty when there is none. */
   readonly certificate: Uint8Array;
-  /** Why phonebooks refuse the name, by their peer id. */
-  readonly refusals: ReadonlyMap<string, string>;
-  /** Claims, renews or releases at one phonebook, when that is due. @throws PhonebookError */
-  claimAt(link: BootstrapLink): Promise<void>;
+  /** Claims, renews or releases at one phonebook, when that is due. @throws PhonebookError, what the network threw */
+  claimAt(link: PhonebookLink): Promise<void>;
   /** Claims a new name at every phonebook in reach. @throws ControlError when it can be none, or no phonebook gives it */
   claim(name: string): Promise<void>;
-  /** Gives the name back at every phonebook in reach, and at the others when they are. */
+  /** Gives the name back at every phonebook in reach, and at the others when they are. @throws ControlError */
   release(): Promise<void>;
 }
 
@@ -38,15 +40,16 @@ export interface OwnNameInit {
   store: NodeStore;
   privateKey: Ed25519PrivateKey;
   nowMs: () => number;
-  links: () => readonly BootstrapLink[];
+  links: () => readonly PhonebookLink[];
   /** What a claim says about this peer. */
   presence: () => Promise<{ peerRecord: Uint8Array; contactCard: Uint8Array; listed: boolean }>;
-  /** A new certificate was given: to be put in the DHT. */
-  onCertificate: (held: HeldCertificate) => void;
+  /** The name or a certificate is another than before: phonebooks and the DHT are to be told. */
+  onChange: () => void;
   /** Peer ids of the configured phonebooks. */
   phonebooks: readonly string[];
   /** From the configuration: claimed at start. */
   configured: string | undefined;
+  signal: AbortSignal;
 }
 
 /** The form of a name that phonebooks keep. @throws ControlError `invalid` for what can be no name */
@@ -85,60 +88,68 @@ function claimError(error: unknown, name: string): ControlError {
   }
 }
 
+/** Of several refusals the one that says most: what a phonebook decided, before what the network did. */
+function tellingReason(outcomes: readonly PromiseSettledResult<unknown>[]): unknown {
+  const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  return reasons.find((reason) => reason instanceof PhonebookError) ?? reasons[0];
+}
+
 export async function ownName(init: OwnNameInit): Promise<OwnName> {
   const { store, privateKey, nowMs } = init;
   const held = new Map<string, HeldCertificate>();
-  const refusals = new Map<string, string>();
   const savedName = await store.call('meta.get', { key: NAME_KEY });
   let name = savedName === undefined ? null : Buffer.from(savedName).toString();
-  const wanted = init.configured === undefined ? name : checkName(init.configured);
+  /** What is claimed wherever it is not held yet; null gives back what is held. */
+  let target = init.configured === undefined ? name : checkName(init.configured);
 
-  const keep = async (phonebook: string, bytes: Uint8Array, certificate: NameCertificate): Promise<void> => {
-    await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: bytes });
-    await store.call('meta.put', { key: NAME_KEY, value: Buffer.from(certificate.name) });
-    name = certificate.name;
-    held.set(phonebook, { certificate, bytes });
-    refusals.delete(phonebook);
-    init.onCertificate({ certificate, bytes });
+  const inTime = (): { signal: AbortSignal } => ({
+    signal: AbortSignal.any([init.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
+  });
+
+  /** One request at a time to a phonebook: the answer to a claim must not overtake a release. */
+  const turns = new Map<string, Promise<unknown>>();
+  const inTurn = async <Result>(queue: string, act: () => Promise<Result>): Promise<Result> => {
+    const turn = (turns.get(queue) ?? Promise.resolve()).then(act);
+    turns.set(
+      queue,
+      turn.catch(() => undefined),
+    );
+    return turn;
   };
 
-  const load = async (phonebook: string): Promise<HeldCertificate | undefined> => {
-    const known = held.get(phonebook);
-    if (known !== undefined) return known;
+  const setName = async (now: string | null): Promise<void> => {
+    if (name === now) return;
+    name = now;
+    await store.call('meta.put', { key: NAME_KEY, value: now === null ? null : Buffer.from(now) });
+  };
+
+  const load = async (phonebook: string): Promise<void> => {
     const bytes = await store.call('meta.get', { key: CERTIFICATE_KEY + phonebook });
-    if (bytes === undefined) return undefined;
+    if (bytes === undefined) return;
     try {
-      const loaded = { certificate: await verifyCertificate(bytes, { nowMs: nowMs() }), bytes };
-      held.set(phonebook, loaded);
-      return loaded;
+      held.set(phonebook, { certificate: await verifyCertificate(bytes, { nowMs: nowMs() }), bytes });
     } catch {
       // Expired while the daemon was off: the name is claimed like a new one.
-      return undefined;
     }
   };
 
-  const claimFrom = async (link: BootstrapLink, wantedName: string): Promise<void> => {
+  const claimFrom = async (link: PhonebookLink, wanted: string): Promise<void> => {
     const phonebook = link.peerId.toString();
     const seq = (held.get(phonebook)?.certificate.seq ?? 0) + 1;
-    try {
-      const { certificate, certificateBytes } = await link.phonebook.claim(
-        { name: wantedName, privateKey, seq, ...(await init.presence()) },
-        { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) },
-      );
-      await keep(phonebook, certificateBytes, certificate);
-    } catch (error) {
-      refusals.set(phonebook, (error as Error).message);
-      throw error;
-    }
+    const { certificate, certificateBytes: bytes } = await link.phonebook.claim(
+      { name: wanted, privateKey, seq, ...(await init.presence()) },
+      inTime(),
+    );
+    await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: bytes });
+    held.set(phonebook, { certificate, bytes });
   };
 
-  const releaseAt = async (link: BootstrapLink, { certificate }: HeldCertificate): Promise<void> => {
+  const releaseAt = async (link: PhonebookLink): Promise<void> => {
     const phonebook = link.peerId.toString();
+    const known = held.get(phonebook)?.certificate;
+    if (known === undefined) return;
     try {
-      await link.phonebook.release(
-        { name: certificate.name, seq: certificate.seq + 1 },
-        { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) },
-      );
+      await link.phonebook.release({ name: known.name, seq: known.seq + 1 }, inTime());
     } catch (error) {
       // Not ours any more: then there is nothing left to give back.
       if (!(error instanceof PhonebookError) || !['not-yours', 'not-found'].includes(error.code)) throw error;
@@ -147,69 +158,87 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
     await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: null });
   };
 
-  const connected = (): BootstrapLink[] => init.links().filter(({ status }) => status.state === 'connected');
+  const settleAt = async (link: PhonebookLink): Promise<void> => {
+    const known = held.get(link.peerId.toString())?.certificate;
+    if (target === null) {
+      await releaseAt(link);
+      return;
+    }
+    const due = known === undefined || isRenewalDue(known, nowMs());
+    if (known?.name === target && !due) return;
+    const wanted = target;
+    try {
+      await claimFrom(link, wanted);
+    } catch (error) {
+      // Refused another one, we keep the name that we have there.
+      if (known !== undefined && known.name !== wanted && due && error instanceof PhonebookError)
+        await claimFrom(link, known.name);
+      throw error;
+    }
+    // Meanwhile the user may have wanted something else.
+    if (target === wanted) await setName(wanted);
+    init.onChange();
+  };
 
-  let target = wanted;
+  const connected = (): PhonebookLink[] => init.links().filter(({ status }) => status.state === 'connected');
+
+  const proofs = (): HeldCertificate[] =>
+    Array.from(held.values()).filter(
+      ({ certificate }) => certificate.name === name && certificate.expiresMs > nowMs(),
+    );
+
+  const claim = async (wanted: string): Promise<void> => {
+    const links = connected();
+    if (links.length === 0) {
+      throw new ControlError('unavailable', 'no phonebook is in reach', {
+        hint: 'give one with --bootstrap; without a name, peers find each other by peer id and invite',
+      });
+    }
+    const outcomes = await Promise.allSettled(
+      links.map((link) => inTurn(link.peerId.toString(), () => claimFrom(link, wanted))),
+    );
+    if (outcomes.every(({ status }) => status === 'rejected'))
+      throw claimError(tellingReason(outcomes), wanted);
+    target = wanted;
+    await setName(wanted);
+    init.onChange();
+  };
+
+  const release = async (): Promise<void> => {
+    if (name === null) throw new ControlError('not-found', 'this daemon has no name to release');
+    const links = connected();
+    if (links.length === 0) {
+      throw new ControlError('unavailable', 'no phonebook is in reach', {
+        hint: 'try again when "tincan status" shows one connected',
+      });
+    }
+    const given = name;
+    target = null;
+    await setName(null);
+    const outcomes = await Promise.allSettled(
+      links.map((link) => inTurn(link.peerId.toString(), () => releaseAt(link))),
+    );
+    init.onChange();
+    if (outcomes.every(({ status }) => status === 'rejected'))
+      throw claimError(tellingReason(outcomes), given);
+  };
+
   for (const phonebook of init.phonebooks) await load(phonebook);
   return {
     get name() {
       return name;
     },
     get certificates() {
-      return [...held.values()];
+      return proofs();
     },
     get certificate() {
-      return held.values().next().value?.bytes ?? new Uint8Array(0);
+      return proofs()[0]?.bytes ?? new Uint8Array(0);
     },
-    refusals,
-
-    async claimAt(link) {
-      const known = await load(link.peerId.toString());
-      if (target === null) {
-        if (known !== undefined) await releaseAt(link, known);
-        return;
-      }
-      const good = known !== undefined && known.certificate.name === target;
-      if (good && !isRenewalDue(known.certificate, nowMs())) return;
-      await claimFrom(link, target);
+    claimAt: (link) => inTurn(link.peerId.toString(), () => settleAt(link)),
+    claim: async (given) => {
+      const wanted = checkName(given);
+      return inTurn('user', () => claim(wanted));
     },
-
-    async claim(given) {
-      const wantedName = checkName(given);
-      const links = connected();
-      if (links.length === 0) {
-        throw new ControlError('unavailable', 'no phonebook is in reach', {
-          hint: 'give one with --bootstrap; without a name, peers find each other by peer id and invite',
-        });
-      }
-      const outcomes = await Promise.allSettled(links.map((link) => claimFrom(link, wantedName)));
-      const refused = outcomes.find((outcome) => outcome.status === 'rejected');
-      if (outcomes.every(({ status }) => status === 'rejected'))
-        throw claimError(refused?.reason, wantedName);
-      target = wantedName;
-      for (const link of links) link.refresh();
-    },
-
-    async release() {
-      if (name === null) throw new ControlError('not-found', 'this daemon has no name to release');
-      const links = connected();
-      if (links.length === 0) {
-        throw new ControlError('unavailable', 'no phonebook is in reach', {
-          hint: 'try again when "tincan status" shows one connected',
-        });
-      }
-      const given = name;
-      target = null;
-      name = null;
-      await store.call('meta.put', { key: NAME_KEY, value: null });
-      for (const link of links) {
-        const known = await load(link.peerId.toString());
-        if (known === undefined) continue;
-        await releaseAt(link, known).catch((error: unknown) => {
-          throw claimError(error, given);
-        });
-        link.refresh();
-      }
-    },
+    release: () => inTurn('user', release),
   };
 }

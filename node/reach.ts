@@ -1,11 +1,12 @@
 import type { Connection, Logger } from '@libp2p/interface';
-import { multiaddr } from '@multiformats/multiaddr';
+import type { Multiaddr } from '@multiformats/multiaddr';
 import { CHAT_PROTOCOL } from '../protocols/chat/protocol.ts';
 import type { ChatDecisions } from '../protocols/chat/decisions.ts';
 import { openChat } from '../protocols/chat/client.ts';
 import type { OpenChat } from '../protocols/chat/client.ts';
 import type { Directory } from './directory.ts';
 import type { Host } from './host.ts';
+import { addressesOfPeer } from './peer-addresses.ts';
 import { peerIdOf } from './peer-ids.ts';
 
 /** Dialling the addresses at hand, before others are asked for newer ones. */
@@ -19,16 +20,20 @@ const STREAM_TIMEOUT_MS = 10_000;
 
 /** Ways to a peer. */
 export interface Reach {
-  /** A connection: the one there is, or one dialled at addresses known here, from a phonebook, or from the DHT. */
+  /**
+   * A connection: the one there is, or one dialled at addresses known here, from a phonebook, or from the DHT.
+   *
+   * @throws Error that says what each of these ways came to, or the signal's reason
+   */
   connect(peer: string, options: { signal: AbortSignal }): Promise<Connection>;
   /** A chat stream on it, with the greetings done. */
   openChat(peer: string, options: { signal: AbortSignal }): Promise<OpenChat>;
-  /** Remembers addresses of a peer that came from an invite or a phonebook. */
-  addAddresses(peer: string, addresses: string[]): Promise<void>;
+  /** Remembers addresses of a peer that came from an invite or a phonebook; passes over what does not lead to it. */
+  addAddresses(peer: string, addresses: readonly string[]): Promise<void>;
 }
 
 export interface ReachInit {
-  host: Host;
+  host: Pick<Host, 'peerId' | 'dial' | 'getConnections' | 'peerRouting' | 'peerStore'>;
   askPhonebooks: Directory['askPhonebooks'];
   decisions: () => ChatDecisions;
   log: Logger;
@@ -39,6 +44,7 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
     AbortSignal.any([signal, AbortSignal.timeout(ms)]);
 
   const connect: Reach['connect'] = async (peer, { signal }) => {
+    signal.throwIfAborted();
     const peerId = peerIdOf(peer);
     const open = host.getConnections(peerId).find(({ status }) => status === 'open');
     if (open !== undefined) return open;
@@ -56,33 +62,35 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
         return undefined;
       }
     };
-    const addressesKnown = async (): Promise<boolean> => {
-      const { addresses } = await host.peerStore.get(peerId).catch(() => ({ addresses: [] }));
-      return addresses.length > 0;
+    const dialAt = async (
+      found: readonly Multiaddr[],
+      limit: AbortSignal,
+    ): Promise<Connection | undefined> => {
+      const addresses = addressesOfPeer(found.map(String), peer);
+      if (addresses.length === 0) return undefined;
+      return host.dial(
+        addresses.map((address) => address.encapsulate(`/p2p/${peer}`)),
+        { signal: limit },
+      );
     };
 
-    const byKnown = await attempt('known addresses', async () =>
-      (await addressesKnown()) ? host.dial(peerId, { signal: timed(signal, DIAL_TIMEOUT_MS) }) : undefined,
-    );
+    const byKnown = await attempt('known addresses', async () => {
+      const { addresses } = await host.peerStore.get(peerId).catch(() => ({ addresses: [] }));
+      return dialAt(
+        addresses.map((address) => address.multiaddr),
+        timed(signal, DIAL_TIMEOUT_MS),
+      );
+    });
     if (byKnown !== undefined) return byKnown;
     const byPhonebook = await attempt('phonebook', async () => {
       const found = await askPhonebooks({ peerId: peer }, { signal });
-      if (found === undefined || found.multiaddrs.length === 0) return undefined;
-      return host.dial(
-        found.multiaddrs.map((address) => withPeer(address, peer)),
-        {
-          signal: timed(signal, DIAL_TIMEOUT_MS),
-        },
-      );
+      return dialAt(addressesOfPeer(found?.multiaddrs ?? [], peer), timed(signal, DIAL_TIMEOUT_MS));
     });
     if (byPhonebook !== undefined) return byPhonebook;
     const byDht = await attempt('DHT', async () => {
       const limit = timed(signal, DHT_TIMEOUT_MS);
       const { multiaddrs } = await host.peerRouting.findPeer(peerId, { signal: limit });
-      return host.dial(
-        multiaddrs.map((address) => withPeer(address.toString(), peer)),
-        { signal: limit },
-      );
+      return dialAt(multiaddrs, limit);
     });
     if (byDht !== undefined) return byDht;
     throw new Error(reasons.length === 0 ? 'no address is known' : reasons.join('; '));
@@ -101,15 +109,10 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
     },
 
     async addAddresses(peer, addresses) {
-      if (addresses.length === 0) return;
-      await host.peerStore.merge(peerIdOf(peer), {
-        multiaddrs: addresses.map((address) => multiaddr(address)),
-      });
+      const multiaddrs = addressesOfPeer(addresses, peer);
+      const peerId = peerIdOf(peer);
+      if (multiaddrs.length === 0 || peerId.equals(host.peerId)) return;
+      await host.peerStore.merge(peerId, { multiaddrs });
     },
   };
-}
-
-/** The address with the peer id it must lead to at its end. */
-function withPeer(address: string, peer: string) {
-  return multiaddr(address.endsWith(`/p2p/${peer}`) ? address : `${address}/p2p/${peer}`);
 }

@@ -6,9 +6,10 @@ import type { Directory } from '../directory.ts';
 import type { EventLog } from '../event-log.ts';
 import { connectedTo } from '../host.ts';
 import type { Host } from '../host.ts';
+import type { KeepInTouch } from '../keep-in-touch.ts';
 import type { NamesForViews } from '../message-view.ts';
 import type { OwnName } from '../own-name.ts';
-import { peerIdOf } from '../peer-ids.ts';
+import { parsePeerId } from '../peer-ids.ts';
 import type { Reach } from '../reach.ts';
 import type { NodeStore } from '../store/operations.ts';
 
@@ -26,14 +27,19 @@ export interface Daemon {
   ownName: OwnName;
   delivery: Delivery;
   reach: Reach;
+  touch: Pick<KeepInTouch, 'met'>;
   events: Pick<EventLog, 'append'>;
   names: NamesForViews;
   /** What the user should know, newest last. */
   warnings: readonly string[];
 }
 
+/** The last millisecond a Date can hold: other programs' clocks may say anything. */
+const MAX_TIME_MS = 8_640_000_000_000_000;
+
+/** A time for the API; null for none, and for what can be none. */
 export const isoOrNull = (ms: number | null): string | null =>
-  ms === null ? null : new Date(ms).toISOString();
+  ms === null || !(ms > 0 && ms <= MAX_TIME_MS) ? null : new Date(ms).toISOString();
 
 /** What is known of a peer without asking anybody. */
 export function peerView(
@@ -41,7 +47,8 @@ export function peerView(
   peerId: string,
   presence: { name?: string | null; online: boolean; lastSeenMs: number | null },
 ): PeerView {
-  const connected = connectedTo(host, peerIdOf(peerId));
+  const id = parsePeerId(peerId);
+  const connected = id === undefined ? null : connectedTo(host, id);
   const petname = directory.contacts.find(({ peer }) => peer === peerId)?.petname ?? null;
   return {
     peerId,

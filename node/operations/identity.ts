@@ -1,6 +1,8 @@
+import { CODE_P2P } from '@multiformats/multiaddr';
 import type { ControlOperations, OperationResult, StatusView } from '../../protocols/control/contract.ts';
 import { DHT_PROTOCOL } from '../../protocols/dht/service.ts';
 import { formatInvite, newInviteToken } from '../invite.ts';
+import { byReach } from '../peer-addresses.ts';
 import { isoOrNull } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
 
@@ -68,7 +70,10 @@ export function identityOperations(
       invite: formatInvite({
         peerId: self,
         name: ownName.name,
-        multiaddrs: multiaddrs().map((address) => address.replace(`/p2p/${self}`, '')),
+        // What does not fit is the end of the list: what can be used from afar comes first.
+        multiaddrs: byReach(host.getMultiaddrs()).map((address) =>
+          address.decapsulateCode(CODE_P2P).toString(),
+        ),
         token: newInviteToken(),
       }),
     }),

@@ -67,7 +67,8 @@ export function messageOperations(
       if (!hasReached(state, wait)) {
         const late = setTimeout(() => arrived.resolve(), timeoutMs);
         const gone = (): void => arrived.resolve();
-        signal.addEventListener('abort', gone);
+        signal.addEventListener('abort', gone, { once: true });
+        if (signal.aborted) gone();
         await arrived.promise;
         clearTimeout(late);
         signal.removeEventListener('abort', gone);

@@ -1,13 +1,18 @@
 import type { ControlOperations, OperationResult, PeerView } from '../../protocols/control/contract.ts';
 import { ControlError } from '../../protocols/control/errors.ts';
+import { normaliseName } from '../../protocols/phonebook/name.ts';
+import type { ListEntry } from '../../protocols/phonebook/protocol.ts';
 import { kindOf } from '../host.ts';
-import { peerIdOf } from '../peer-ids.ts';
+import { parsePeerId, peerIdOf } from '../peer-ids.ts';
 import { peerView } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
 
 /** Pages of a phonebook's listing that one `peers` takes at the most: 2,000 people. */
 const MAX_PAGES = 20;
 const LIST_TIMEOUT_MS = 5_000;
+
+/** Looking for a peer's addresses in the DHT, when nobody else knows any. */
+const ROUTING_TIMEOUT_MS = 5_000;
 
 /** Finding people, keeping them, connecting to them. */
 export function peopleOperations(
@@ -16,7 +21,7 @@ export function peopleOperations(
   ControlOperations,
   'peers' | 'whois' | 'contacts' | 'addContact' | 'removeContact' | 'connect' | 'disconnect'
 > {
-  const { delivery, directory, events, host, links, reach, self, store } = daemon;
+  const { delivery, directory, events, host, links, reach, self, store, touch } = daemon;
 
   const here = (peerId: string): PeerView => peerView(daemon, peerId, { online: false, lastSeenMs: null });
 
@@ -27,6 +32,14 @@ export function peopleOperations(
       addedAt: new Date(contact?.addedMs ?? daemon.nowMs()).toISOString(),
       unread: await store.call('history.unread', { peer: peerId }),
     };
+  };
+
+  /** An entry of a listing, which nothing proves: passed over without a peer id, its name only if it can be that. */
+  const listed = ({ peerId, name, online, lastSeenMs }: ListEntry): PeerView | undefined => {
+    if (parsePeerId(peerId) === undefined || peerId === self) return undefined;
+    const pinned = name === null ? undefined : directory.known(name);
+    const plausible = name !== null && isName(name) && (pinned === undefined || pinned === peerId);
+    return peerView(daemon, peerId, { name: plausible ? name : null, online, lastSeenMs });
   };
 
   return {
@@ -53,8 +66,9 @@ export function peopleOperations(
                 { onlineOnly: online, after },
                 { signal: limit },
               );
-              for (const { peerId, name, online: isOnline, lastSeenMs } of entries) {
-                if (peerId !== self) put(peerView(daemon, peerId, { name, online: isOnline, lastSeenMs }));
+              for (const entry of entries) {
+                const view = listed(entry);
+                if (view !== undefined) put(view);
               }
               after = next;
             }
@@ -65,11 +79,11 @@ export function peopleOperations(
       );
       for (const { peer } of directory.contacts) put(here(peer));
       const bootstrap = new Set(links.map(({ peerId }) => peerId.toString()));
-      const listed = [...found.values()].filter(
+      const shown = [...found.values()].filter(
         ({ peerId, online: isOnline }) => !bootstrap.has(peerId) && (isOnline || !online),
       );
       return {
-        peers: listed.sort((a, b) =>
+        peers: shown.sort((a, b) =>
           (a.petname ?? a.name ?? a.peerId).localeCompare(b.petname ?? b.name ?? b.peerId),
         ),
         warnings,
@@ -85,8 +99,9 @@ export function peopleOperations(
         multiaddrs = known.addresses.map((address) => address.multiaddr.toString());
       }
       if (multiaddrs.length === 0) {
+        const limit = AbortSignal.any([signal, AbortSignal.timeout(ROUTING_TIMEOUT_MS)]);
         const routed = await host.peerRouting
-          .findPeer(peerIdOf(found.peerId), { signal })
+          .findPeer(peerIdOf(found.peerId), { signal: limit })
           .catch(() => undefined);
         multiaddrs = routed?.multiaddrs.map(String) ?? [];
       }
@@ -123,6 +138,7 @@ export function peopleOperations(
       }
       await directory.addContact(peerId, petname ?? null);
       events.append({ type: 'contact', peerId, change: 'added' });
+      touch.met(peerId);
       delivery.greet(peerId);
       return contactView(peerId);
     },
@@ -166,4 +182,13 @@ export function peopleOperations(
       return here(peerId);
     },
   };
+}
+
+/** Whether a name is in the one form that names have. */
+function isName(text: string): boolean {
+  try {
+    return normaliseName(text) === text;
+  } catch {
+    return false;
+  }
 }
