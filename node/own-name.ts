@@ -194,12 +194,16 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
         hint: 'give one with --bootstrap; without a name, peers find each other by peer id and invite',
       });
     }
+    // At once: a link that takes its turn after the first claim would else give the new name back again.
+    const before = target;
+    target = wanted;
     const outcomes = await Promise.allSettled(
       links.map((link) => inTurn(link.peerId.toString(), () => claimFrom(link, wanted))),
     );
-    if (outcomes.every(({ status }) => status === 'rejected'))
+    if (outcomes.every(({ status }) => status === 'rejected')) {
+      target = before;
       throw claimError(tellingReason(outcomes), wanted);
-    target = wanted;
+    }
     await setName(wanted);
     init.onChange();
   };
