@@ -208,6 +208,21 @@ void test('a claim on its way does not bring back a name that is released meanwh
   assert.equal((await start()).name, null);
 });
 
+void test('a link that connects while the name is being claimed does not give it back', async (t) => {
+  const { phonebooks, start } = await world(t);
+  const [first, second] = phonebooks as [FakePhonebook, FakePhonebook];
+  const own = await start();
+  const answer = Promise.withResolvers<void>();
+  second.before = () => answer.promise;
+  const claim = own.claim('bob');
+  // As at the start of a daemon: the link takes its turn behind the claim.
+  await own.claimAt(first.link);
+  answer.resolve();
+  await claim;
+  assert.equal(own.name, 'bob');
+  assert.deepEqual([...first.given.keys()], ['bob']);
+});
+
 void test('two claims at once end with one name everywhere', async (t) => {
   const { phonebooks, start } = await world(t);
   const own = await start();
