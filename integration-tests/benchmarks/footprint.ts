@@ -72,8 +72,8 @@ export async function footprints(): Promise<Measured[]> {
     const programs = stack.use(await openPrograms());
     const bootstrap = await programs.bootstrap();
     const { program: daemon } = await programs.daemon('idle', bootstrap);
-    const bareBootstrap = stack.use(benchProcess('floor-services.ts', ['bootstrap']));
-    const bareDaemon = stack.use(benchProcess('floor-services.ts', ['daemon']));
+    const bareBootstrap = stack.use(benchProcess('floor-services.mjs', ['bootstrap']));
+    const bareDaemon = stack.use(benchProcess('floor-services.mjs', ['daemon']));
     await Promise.all([bareBootstrap.call('address'), bareDaemon.call('address')]);
     const pids = [daemon.pid, bareDaemon.pid, bootstrap.pid, bareBootstrap.pid];
     const [own, bare, ownHub, bareHub] = (await idle(pids)) as [Footprint, Footprint, Footprint, Footprint];
@@ -89,7 +89,7 @@ export async function footprints(): Promise<Measured[]> {
     await using stack = new AsyncDisposableStack();
     const programs = stack.use(await openPrograms());
     const bootstrap = await programs.bootstrap();
-    const bare = stack.use(benchProcess('floor-services.ts', ['bootstrap']));
+    const bare = stack.use(benchProcess('floor-services.mjs', ['bootstrap']));
     const [ownBefore, bareBefore] = (await idle([bootstrap.pid, bare.pid])) as [Footprint, Footprint];
     await connectAll(addressOf(bootstrap), count, stack);
     await connectAll(await bare.call<string>('address'), count, stack);

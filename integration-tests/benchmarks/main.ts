@@ -1,6 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runCommand } from '../harness/command.ts';
+import { ROOT } from '../harness/program.ts';
 import { measure } from './figure.ts';
 import type { Figure, Measured } from './figure.ts';
 import { footprints } from './footprint.ts';
@@ -12,7 +15,7 @@ import { table } from './table.ts';
 /*
  * npm run bench -- [--only live,mailbox,startup,footprint] [--runs 5] [--json bench-results.json]
  *
- * Starts real programs, measures each figure in turn with its floors, prints a table, writes a JSON file.
+ * Builds the package's programs and starts them, measures each figure in turn with its floors, prints a table, writes a JSON file.
  */
 
 const GROUPS: Record<string, (stack: AsyncDisposableStack) => Promise<Figure[]>> = {
@@ -30,6 +33,11 @@ const { values } = parseArgs({
 });
 const chosen = values.only.split(',');
 const runs = Number(values.runs);
+
+const built = await runCommand([process.execPath, join(ROOT, 'integration-tests/build.ts')], {
+  signal: new AbortController().signal,
+});
+if (built.code !== 0) throw new Error(`the build failed:\n${built.stdout}${built.stderr}`);
 
 const measured: Measured[] = [];
 for (const [name, open] of Object.entries(GROUPS)) {

@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findDaemon } from '../../cli/daemon-address.ts';
 import type { ControlClient } from '../../protocols/control/client.ts';
-import { program } from '../harness/program.ts';
+import { program, ROOT } from '../harness/program.ts';
 import type { Program } from '../harness/program.ts';
+
+/** The built command, as an installed package runs it: `npm run bench` builds it first. */
+const BUILT = [process.execPath, join(ROOT, 'dist/cli/main.js')];
 
 const LISTEN = '--listen=/ip4/127.0.0.1/tcp/0';
 const COMMON = ['--http=127.0.0.1:0', '--log-level=error'];
@@ -35,7 +38,11 @@ export async function openPrograms(): Promise<Programs> {
     dataDir: string,
     args: readonly string[],
   ) => {
-    const it = program({ label, args: () => [kind, `--data-dir=${dataDir}`, LISTEN, ...COMMON, ...args] });
+    const it = program({
+      label,
+      command: BUILT,
+      args: () => [kind, `--data-dir=${dataDir}`, LISTEN, ...COMMON, ...args],
+    });
     started.push(it);
     await it.start();
     return it;

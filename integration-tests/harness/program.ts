@@ -36,6 +36,8 @@ export interface ProgramInit {
   /** Given what it said when it was ready the last time, so that it can come back at the same address. */
   args: (before: Ready | undefined) => readonly string[];
   env?: NodeJS.ProcessEnv;
+  /** Default: the checkout's `tincan`. */
+  command?: readonly string[];
 }
 
 /** A program that can be stopped, killed and started again. */
@@ -60,7 +62,7 @@ export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], HOME: '/nonexistent', TZ: 'UTC', ...env };
 }
 
-export function program({ label, args, env }: ProgramInit): Program {
+export function program({ label, args, env, command = TINCAN }: ProgramInit): Program {
   let log = '';
   let ready: Ready | undefined;
   let running: { child: ChildProcess; exited: Promise<Exit> } | undefined;
@@ -97,7 +99,7 @@ export function program({ label, args, env }: ProgramInit): Program {
 
     async start() {
       if (running !== undefined) throw new Error(`${label} runs already`);
-      const [file, ...before] = TINCAN as [string, ...string[]];
+      const [file, ...before] = command as [string, ...string[]];
       const child = spawn(file, [...before, ...args(ready), '--json'], {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: environment(env),

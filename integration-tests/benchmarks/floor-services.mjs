@@ -6,9 +6,11 @@ import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p } from 'libp2p';
-import { serveBench } from './bench-process.ts';
 
-/* A libp2p node with the services that the daemon or the bootstrap node has, and nothing of ours. */
+/*
+ * A libp2p node with the services that the daemon or the bootstrap node has, and nothing of ours. Plain JavaScript, so
+ * that Node's type stripping is not in its memory: it is not in that of the built programs either.
+ */
 
 const kind = process.argv[2];
 
@@ -31,4 +33,5 @@ const node = await createLibp2p({
   },
 });
 
-serveBench({ address: () => node.getMultiaddrs()[0]!.toString() });
+process.on('message', ({ id }) => process.send({ id, value: node.getMultiaddrs()[0].toString() }));
+process.on('disconnect', () => process.exit(0));
