@@ -18,8 +18,8 @@ export function sendBatch({
   directory,
   self,
 }: {
-  delivery: Delivery;
-  directory: Directory;
+  delivery: Pick<Delivery, 'send'>;
+  directory: Pick<Directory, 'known' | 'resolve'>;
   self: string;
 }): SendBatch {
   const refuse = ({ index }: StreamedMessage, error: unknown): StreamedChange => ({
