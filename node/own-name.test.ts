@@ -212,13 +212,14 @@ void test('a link that connects while the name is being claimed does not give it
   const { phonebooks, start } = await world(t);
   const [first, second] = phonebooks as [FakePhonebook, FakePhonebook];
   const own = await start();
-  const answer = Promise.withResolvers<void>();
-  second.before = () => answer.promise;
-  const claim = own.claim('bob');
-  // As at the start of a daemon: the link takes its turn behind the claim.
-  await own.claimAt(first.link);
-  answer.resolve();
-  await claim;
+  const linked = Promise.withResolvers<void>();
+  // As at the start of a daemon: the link's turn comes behind the claim, and the other phonebook is slow.
+  first.before = () => {
+    first.before = () => undefined;
+    void own.claimAt(first.link).then(linked.resolve, linked.reject);
+  };
+  second.before = () => linked.promise;
+  await own.claim('bob');
   assert.equal(own.name, 'bob');
   assert.deepEqual([...first.given.keys()], ['bob']);
 });
