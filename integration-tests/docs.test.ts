@@ -27,7 +27,7 @@ import {
   MAX_REQUEST_BYTES,
   STREAM_TIMEOUT_MS,
 } from '../protocols/phonebook/protocol.ts';
-import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/protocol.ts';
+import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/limits.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
