@@ -33,6 +33,7 @@ import { ownCard } from './own-card.ts';
 import { parsePeerId } from './peer-ids.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
+import { openNodeStore } from './store/file.ts';
 import type { NodeOperations } from './store/operations.ts';
 import { warningList } from './warnings.ts';
 
@@ -64,7 +65,7 @@ export async function runDaemon(
   const stopping = new AbortController();
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const store = stack.use(await openStore(join(config.dataDir, 'daemon.db')));
+  const store = stack.use(openStore(join(config.dataDir, 'daemon.db')));
   const privateKey = await loadOrCreateIdentity(join(config.dataDir, 'identity.key'));
   const host = await createHost({ config, privateKey, logger: libp2pLogger(log), nowMs });
   stack.defer(() => host.stop());
@@ -318,9 +319,9 @@ export async function runDaemon(
   log.info({ links: connectedLinks().length }, 'stopping');
 }
 
-async function openStore(file: string): Promise<StoreClient<NodeOperations>> {
+function openStore(file: string): StoreClient<NodeOperations> {
   try {
-    return await StoreClient.open<NodeOperations>(import.meta, './store/worker', { file });
+    return StoreClient.openHere(openNodeStore, { file });
   } catch (error) {
     if (!(error instanceof StoreError) || error.code === 'held') throw error;
     throw new StoreError(`cannot open ${file}: ${error.message}`, error.code, { cause: error });

@@ -8,6 +8,7 @@ import { STREAM_LIMITS } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import type { ListenError } from './listen-errors.ts';
 import { detachedTcp } from './tcp.ts';
+import { economiseWindowUpdates } from './window-updates.ts';
 
 export interface Libp2pBaseInit {
   privateKey: PrivateKey;
@@ -39,6 +40,7 @@ export interface Libp2pBaseInit {
  * @throws InvalidParametersError for an address that is none
  */
 export function libp2pBase({ privateKey, listen, announce, limits, onListenError }: Libp2pBaseInit) {
+  economiseWindowUpdates();
   listen.forEach(checkListenAddress);
   for (const address of announce) parseMultiaddr('announce', address);
   return {
