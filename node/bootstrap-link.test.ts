@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { generateKeyPair } from '@libp2p/crypto/keys';
+import { defaultLogger } from '@libp2p/logger';
+import { createLibp2p } from 'libp2p';
+import { phonebookHandler } from '../protocols/phonebook/handler.ts';
+import { PhonebookError } from '../protocols/phonebook/errors.ts';
+import { PHONEBOOK_PROTOCOL } from '../protocols/phonebook/protocol.ts';
+import { libp2pBase } from '../protocols/transport/base.ts';
+import { DAEMON_LIMITS } from '../protocols/transport/limits.ts';
+import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
+import type { BootstrapLink } from './bootstrap-link.ts';
+import { DAY_MS, NOON_MS, person } from './phonebook-fixture.ts';
+
+async function startNode(t: TestContext, listen: string[]) {
+  const privateKey = await generateKeyPair('Ed25519');
+  const base = libp2pBase({
+    privateKey,
+    listen,
+    announce: [],
+    limits: DAEMON_LIMITS,
+    onListenError: () => undefined,
+  });
+  const node = await createLibp2p(base);
+  t.after(() => node.stop());
+  return { node, privateKey };
+}
+
+void test('an address of a bootstrap node has a way and a peer id; one node is linked once', async () => {
+  const [{ peerId }, { peerId: other }] = [await person(), await person()];
+  const rsa = (await generateKeyPair('secp256k1')).publicKey.toString();
+  const home = `/ip4/192.0.2.1/tcp/4001/p2p/${peerId}`;
+  assert.equal(bootstrapPeerId(home).toString(), peerId);
+  for (const address of [
+    '',
+    'rubbish',
+    '/ip4/192.0.2.1/tcp/4001',
+    `/p2p/${peerId}`,
+    `/ip4/192.0.2.1/tcp/1/p2p/${rsa}`,
+  ])
+    assert.throws(() => bootstrapPeerId(address), SyntaxError, address);
+  const byName = `/dns4/a.example/tcp/4001/p2p/${peerId}`;
+  const third = `/ip4/192.0.2.3/tcp/4001/p2p/${other}`;
+  assert.deepEqual(addressesByNode([home, third, home, byName]), [[home, byName], [third]]);
+});
+
+void test('a node with a phonebook alone: we are there, what it refuses is in the status, changes are said, stopping is quick', async (t) => {
+  const { node: hub } = await startNode(t, ['/ip4/127.0.0.1/tcp/0']);
+  const { node: host, privateKey } = await startNode(t, []);
+  const stop = new AbortController();
+  let renewals = 0;
+  let refuse: 'clock-skew' | undefined;
+  const renewed: (() => void)[] = [];
+  const unused = (): never => assert.fail('not asked for');
+  await hub.handle(
+    PHONEBOOK_PROTOCOL,
+    phonebookHandler({
+      decisions: {
+        async renew() {
+          renewals++;
+          for (const tell of renewed.splice(0)) setImmediate(tell);
+          return refuse === undefined
+            ? { status: 'ok', intervalMs: 30_000, ownName: null }
+            : { status: refuse };
+        },
+        claim: unused,
+        release: unused,
+        resolve: unused,
+        list: unused,
+      },
+      nowMs: () => NOON_MS - 3650 * DAY_MS,
+      signal: stop.signal,
+    }),
+  );
+  const claimed: BootstrapLink[] = [];
+  const claim = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const link = bootstrapLink({
+    addresses: [hub.getMultiaddrs()[0]!.toString()],
+    host,
+    privateKey,
+    unlisted: false,
+    log: defaultLogger().forComponent('test'),
+    nowMs: () => NOON_MS,
+    random: () => 0,
+    signal: stop.signal,
+    contactCard: async () => new Uint8Array(0),
+    async claimName(of) {
+      claimed.push(of);
+      if (claimed.length > 1) return;
+      claim.resolve();
+      await held.promise;
+      throw new PhonebookError('taken');
+    },
+    onBlobs: async () => undefined,
+    onConnected: () => undefined,
+  });
+  const running = link.run();
+  await claim.promise;
+  assert.equal(link.status.state, 'connected');
+  // A change while we are speaking is not lost.
+  const again = Promise.withResolvers<void>();
+  renewed.push(again.resolve);
+  refuse = 'clock-skew';
+  link.refresh();
+  held.resolve();
+  await again.promise;
+  assert.equal(link.status.detail, 'the name is taken; choose another name');
+  while (!/10 years ahead/.test(link.status.detail ?? '')) await new Promise(setImmediate);
+  assert.equal(renewals, 2);
+  const sinceMs = performance.now();
+  stop.abort();
+  await running;
+  assert.ok(performance.now() - sinceMs < 1000);
+});
