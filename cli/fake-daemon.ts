@@ -11,6 +11,7 @@ import { ControlError } from '../protocols/control/errors.ts';
 import { ERROR_STATUS, EVENTS_PATH, routes, SEND_STREAM_PATH } from '../protocols/control/routes.ts';
 import type { RouteName } from '../protocols/control/routes.ts';
 import { fakeOperations } from './fake-operations.ts';
+import type { FakeEvent } from './fake-operations.ts';
 
 /** A daemon in memory, for the tests of the command: the contract's shapes, checked both ways, on a real socket. */
 export interface FakeDaemon {
@@ -28,9 +29,6 @@ export interface FakeDaemon {
   start(): Promise<void>;
   remove(): Promise<void>;
 }
-
-type WithoutCursor<T> = T extends unknown ? Omit<T, 'cursor'> : never;
-export type FakeEvent = WithoutCursor<EventView>;
 
 export async function fakeDaemon(overrides: Partial<ControlOperations> = {}): Promise<FakeDaemon> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tincan-cli-'));

@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { ControlOperations, MessageView, PeerView } from '../protocols/control/contract.ts';
+import type { ControlOperations, EventView, MessageView, PeerView } from '../protocols/control/contract.ts';
 import { ControlError } from '../protocols/control/errors.ts';
-import type { FakeEvent } from './fake-daemon.ts';
+
+type WithoutCursor<T> = T extends unknown ? Omit<T, 'cursor'> : never;
+
+/** An event before the daemon gives it its cursor. */
+export type FakeEvent = WithoutCursor<EventView>;
 
 const SELF = '12D3KooWSelfSelfSelf';
 const AT = '2026-11-20T09:05:00.000Z';

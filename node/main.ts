@@ -1,8 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PeerId, Stream } from '@libp2p/interface';
-import { CHAT_LIMITS, CHAT_PROTOCOL } from '../protocols/chat/protocol.ts';
-import { serveChat } from '../protocols/chat/handler.ts';
+import type { PeerId } from '@libp2p/interface';
 import { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
@@ -10,10 +8,12 @@ import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
 import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
+import { chatService } from './chat-service.ts';
 import type { DaemonConfig, Ready } from './config.ts';
 import { controlFiles } from './control-files.ts';
 import { delivery as createDelivery } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/delivery.ts';
+import { deliveryEvents } from './delivery-events.ts';
 import { dhtRecords } from './dht-records.ts';
 import { directory as createDirectory } from './directory.ts';
 import { eventLog } from './event-log.ts';
@@ -22,7 +22,7 @@ import { keepInTouch } from './keep-in-touch.ts';
 import { daemonLog, partLog } from './logs.ts';
 import { mailboxIntake } from './mailbox-intake.ts';
 import { mailboxes as createMailboxes } from './mailboxes.ts';
-import { arrivedView, messageView, sentView } from './message-view.ts';
+import { messageView } from './message-view.ts';
 import type { NamesForViews } from './message-view.ts';
 import type { Daemon } from './operations/daemon.ts';
 import { identityOperations } from './operations/identity.ts';
@@ -30,7 +30,6 @@ import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
 import { sendBatch } from './operations/send-batch.ts';
 import { ownCard } from './own-card.ts';
-import { parsePeerId } from './peer-ids.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
 import { openNodeStore } from './store/file.ts';
@@ -165,38 +164,7 @@ export async function runDaemon(
         log.debug({ peer, reason: (error as Error).message }, 'papers of a peer were not kept');
       });
     },
-    onChange({ peer, state, failure, rows, idAt }) {
-      events.append({
-        type: 'state',
-        peerId: peer,
-        state,
-        ids: Array.from(rows, (_, index) => idAt(index)),
-        failure,
-      });
-    },
-    onReceived(peer, arrivals) {
-      touch.met(peer);
-      for (const arrival of arrivals) {
-        events.append({
-          type: 'message',
-          row: arrival.row,
-          bytes: arrival.message.byteLength,
-          view: () => arrivedView(peer, arrival, names),
-        });
-      }
-    },
-    onSent(batch, items, sentAtMs) {
-      for (const peer of new Set(items.map((item) => item.peer))) touch.met(peer);
-      for (const [index, row] of batch.rows.entries()) {
-        const item = items[index]!;
-        events.append({
-          type: 'message',
-          row,
-          bytes: item.text.length,
-          view: () => sentView(batch, index, { ...item, sentAtMs }, names),
-        });
-      }
-    },
+    ...deliveryEvents({ events, names, met: (peer) => touch.met(peer) }),
   });
 
   const touch = keepInTouch({
@@ -232,27 +200,10 @@ export async function runDaemon(
   }
   await card.current();
 
-  const serving = new Set<Promise<void>>();
-  await host.handle(
-    CHAT_PROTOCOL,
-    (stream: Stream, connection) => {
-      const peer = connection.remotePeer.toString();
-      if (parsePeerId(peer) === undefined) {
-        stream.abort(new Error('only peers with an Ed25519 key can chat'));
-        return;
-      }
-      const served = serveChat(stream, peer, delivery.decisions, { signal: running })
-        .catch((error: unknown) =>
-          log.debug({ peer, reason: (error as Error).message }, 'a chat stream ended'),
-        )
-        .finally(() => serving.delete(served));
-      serving.add(served);
-    },
-    { maxInboundStreams: CHAT_LIMITS.maxInboundStreams, runOnLimitedConnection: true },
-  );
+  const chatsEnded = await chatService({ host, decisions: delivery.decisions, log, signal: running });
   stack.defer(async () => {
     stopping.abort();
-    await Promise.all(serving);
+    await chatsEnded();
   });
   const onPeer = (kind: 'connect' | 'disconnect') => (event: CustomEvent<PeerId>) => {
     const peerId = event.detail.toString();
