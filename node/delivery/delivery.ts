@@ -8,7 +8,8 @@ import { sortFrames } from '../../protocols/chat/decisions.ts';
 import { formatMessageId } from '../store/message-id.ts';
 import type { NodeStore } from '../store/operations.ts';
 import type { SentBatch } from '../store/outgoing.ts';
-import type { ChangedBatch, SettledBatch } from '../store/states.ts';
+import type { ReadUpTo } from '../store/history.ts';
+import type { AckedBatch, ChangedBatch, SettledBatch } from '../store/states.ts';
 import { peerDelivery } from './peer-delivery.ts';
 import type { PeerDelivery, Sleep, Ways } from './peer-delivery.ts';
 
@@ -51,7 +52,7 @@ export interface Delivery {
    */
   receiveBundle(peer: string, frames: Uint8Array[]): Promise<void>;
   /** Tells a peer what has been read, if it is there to be told. */
-  sendReceipts(peer: string, receipts: { chain: Uint8Array; readUpTo: number }[]): void;
+  sendReceipts(peer: string, receipts: ReadUpTo[]): void;
   /** A peer was seen: try now what waits for it. */
   present(peer: string): Promise<void>;
   /** Opens a chat stream to a peer even if nothing waits. */
@@ -104,6 +105,9 @@ function* runsOf(batch: SentBatch): Generator<{ first: number; last: number; fro
   }
 }
 
+const countIn = ({ settled }: SettledBatch): number =>
+  settled.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+
 export function delivery(init: DeliveryInit): Delivery {
   const { store, ways, log, now, random, signal } = init;
   const sleep = init.sleep ?? ((ms, options) => delay(ms, undefined, options));
@@ -118,7 +122,7 @@ export function delivery(init: DeliveryInit): Delivery {
       for (const row of rows) {
         const tracked = trackers.get(row);
         if (tracked === undefined) continue;
-        if (state !== 'stored') trackers.delete(row);
+        if (state !== 'stored' && state !== 'queued') trackers.delete(row);
         const changes = told.get(tracked.tracker);
         const change = { index: tracked.index, state, failure };
         if (changes === undefined) told.set(tracked.tracker, [change]);
@@ -192,6 +196,16 @@ export function delivery(init: DeliveryInit): Delivery {
     return batch.answers;
   };
 
+  /** Our store is an old copy of itself, as an acknowledgement shows: what it thinks undelivered is sent again. */
+  const goneBack = (batch: AckedBatch): void => {
+    log('%s has what this store does not know of: %d messages begin a new chain', batch.peer, countIn(batch));
+    settled(batch, 'queued', null);
+    const peer = peerOf(batch.peer);
+    // A stream that is open may have the old numbers on their way, which nobody will acknowledge.
+    if (peer.live !== undefined) peer.live.close();
+    else if (batch.settled.length > 0) peer.wake();
+  };
+
   const decisions: ChatDecisions = {
     hello: init.hello,
     greeted(peer, hello) {
@@ -200,16 +214,18 @@ export function delivery(init: DeliveryInit): Delivery {
     },
     held: async (peer) => (await store.call('messages.acks', { peer, owedOnly: false })).answers,
     receive: (peer, messages) => receive(peer, messages, false),
-    async acked(peer, chain, ranges) {
-      const batch = await store.call('messages.acked', { peer, chain, ranges }, RELAXED);
-      if (batch === undefined) throw new InvalidMessageError('an ack for messages that were never sent');
-      settled(batch, 'delivered', null);
+    async acked(peer, ack) {
+      const batch = await store.call('messages.acked', { peer, ...ack }, RELAXED);
+      if (batch?.outcome === 'impossible')
+        throw new InvalidMessageError('an ack for messages that were never sent');
+      if (batch?.outcome === 'forked') goneBack(batch);
+      else settled(batch, 'delivered', null);
     },
     async refused(peer, chain, counter, reason) {
       settled(await store.call('messages.refused', { peer, chain, counter, reason }), 'failed', reason);
     },
-    async receipt(peer, chain, readUpTo) {
-      settled(await store.call('messages.receipt', { peer, chain, readUpTo }, RELAXED), 'read', null);
+    async receipt(peer, chain, readUpTo, hash) {
+      settled(await store.call('messages.receipt', { peer, chain, readUpTo, hash }, RELAXED), 'read', null);
     },
   };
 
@@ -256,7 +272,7 @@ export function delivery(init: DeliveryInit): Delivery {
     },
 
     sendReceipts(peer, receipts) {
-      const frames = receipts.map(({ chain, readUpTo }) => encodeReceipt(chain, readUpTo));
+      const frames = receipts.map(({ chain, readUpTo, hash }) => encodeReceipt(chain, readUpTo, hash));
       if (frames.length > 0) peers.get(peer)?.live?.write(frames);
     },
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { CHAT_LIMITS, encodeReceipt } from '../../protocols/chat/protocol.ts';
 import type { NodeStore } from '../store/operations.ts';
 import type { SentBatch } from '../store/outgoing.ts';
-import { testStore } from '../store/store-fixture.ts';
+import { testStore, unproved } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
 import { counted, fakeChat, outgoingChain, quiet, until } from './delivery-fixture.ts';
 import type { FakeChat } from './delivery-fixture.ts';
@@ -50,7 +50,7 @@ const offer = ({ chains, counters, frames }: SentBatch): void =>
 /** The peer says it has these. */
 function ack(first: number, last: number): void {
   const { chain } = outgoingChain(store, BOB);
-  const settled = store.operations['messages.acked']({ peer: BOB, chain, ranges: [{ first, last }] })!;
+  const settled = store.operations['messages.acked']({ peer: BOB, chain, ...unproved([{ first, last }]) })!;
   sender.acknowledged(settled.chain, settled.settled);
 }
 
@@ -209,8 +209,8 @@ test('a wake looks at the outbox again', async () => {
 test('what is delivered is not sent again; what waits in a mailbox is, for the stream is faster', async () => {
   commit(6);
   const { id, chain } = outgoingChain(store, BOB);
-  store.operations['messages.acked']({ peer: BOB, chain, ranges: [{ first: 1, last: 2 }] });
-  store.operations['messages.acked']({ peer: BOB, chain, ranges: [{ first: 5, last: 5 }] });
+  store.operations['messages.acked']({ peer: BOB, chain, ...unproved([{ first: 1, last: 2 }]) });
+  store.operations['messages.acked']({ peer: BOB, chain, ...unproved([{ first: 5, last: 5 }]) });
   store.operations['messages.stored']({ chain: id, ranges: [{ first: 3, last: 6 }], nowMs: NOW });
   open();
   await wrote(3);

@@ -4,7 +4,7 @@ import type { OpenChat } from '../../protocols/chat/client.ts';
 import { decodeMessage } from '../../protocols/chat/message.ts';
 import { decodeFrame } from '../../protocols/chat/protocol.ts';
 import type { NodeOperations } from '../store/operations.ts';
-import { joined, messagesIn, testStore } from '../store/store-fixture.ts';
+import { joined, messagesIn, testStore, unproved } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
 import { counted, fakeChat, fakeClock, outgoingChain, quiet, silentLog, until } from './delivery-fixture.ts';
 import type { FakeChat, FakeClock } from './delivery-fixture.ts';
@@ -105,7 +105,11 @@ const reached = async (): Promise<FakeChat> => {
 const settle = (chat: FakeChat): void => {
   const { chain } = outgoingChain(store, BOB);
   const last = chat.counters().at(-1)!;
-  const settled = store.operations['messages.acked']({ peer: BOB, chain, ranges: [{ first: 1, last }] })!;
+  const settled = store.operations['messages.acked']({
+    peer: BOB,
+    chain,
+    ...unproved([{ first: 1, last }]),
+  })!;
   delivery.live!.acknowledged(settled.chain, settled.settled);
 };
 /** Something of theirs arrives through our mailbox: then an acknowledgement is owed. */

@@ -6,6 +6,12 @@ import { later } from './clock.ts';
 import type { ClockReading } from './clock.ts';
 import { OUTGOING } from './schema.ts';
 
+/**
+ * Chains one author may begin with one recipient. A new one begins when an author restores a backup; a hostile one could
+ * begin one a message, and each is a row that is kept.
+ */
+export const MAX_CHAINS_PER_PEER = 64;
+
 /** One author's run of counters in one conversation, with all that is known about its messages as a whole. */
 export interface Chain {
   id: number;
@@ -25,6 +31,8 @@ export interface Chain {
   readTo: number;
   /** Incoming: received in a way that left its author without an acknowledgement. */
   ackOwed: boolean;
+  /** Outgoing: of `delivered`, what the other end has lost since; it is sent again. */
+  lacking: Range[];
 }
 
 /** The peers and chains of a store, kept in memory as they are used and written back once per operation. */
@@ -36,6 +44,8 @@ export interface Chains {
   byId(id: number): Chain;
   /** The chain a new message to `peer` goes into. */
   outgoing(peer: number): Chain;
+  /** Begins another chain for what is written to `peer` from now on. */
+  beginOutgoing(peer: number): Chain;
   find(peer: number, direction: number, chain: Uint8Array): Chain | undefined;
   create(peer: number, direction: number, chain: Uint8Array): Chain;
   ofPeer(peer: number, direction: number): Chain[];
@@ -61,6 +71,7 @@ interface ChainRow {
   stored_ms: number;
   read_to: number;
   ack_owed: number;
+  lacking: string;
 }
 
 function fromRow(row: ChainRow): Chain {
@@ -77,6 +88,7 @@ function fromRow(row: ChainRow): Chain {
     storedMs: row.stored_ms,
     readTo: row.read_to,
     ackOwed: row.ack_owed === 1,
+    lacking: JSON.parse(row.lacking) as Range[],
   };
 }
 
@@ -93,12 +105,12 @@ export function openChains(database: DatabaseSync): Chains {
   );
   const selectOfPeer = database.prepare('SELECT id FROM chains WHERE peer = ? AND direction = ? ORDER BY id');
   const insertChain = database.prepare(
-    `INSERT INTO chains (peer, direction, chain, last_counter, last_hash, clock_ms, clock_count, delivered, stored, stored_ms, read_to, ack_owed)
-     VALUES (?, ?, ?, 0, x'', 0, 0, '[]', '[]', 0, 0, 0)`,
+    `INSERT INTO chains (peer, direction, chain, last_counter, last_hash, clock_ms, clock_count, delivered, stored, stored_ms, read_to, ack_owed, lacking)
+     VALUES (?, ?, ?, 0, x'', 0, 0, '[]', '[]', 0, 0, 0, '[]')`,
   );
   const updateChain = database.prepare(
     `UPDATE chains SET last_counter = ?, last_hash = ?, clock_ms = ?, clock_count = ?, delivered = ?, stored = ?,
-     stored_ms = ?, read_to = ?, ack_owed = ? WHERE id = ?`,
+     stored_ms = ?, read_to = ?, ack_owed = ?, lacking = ? WHERE id = ?`,
   );
   const selectClock = database.prepare(
     'SELECT clock_ms, clock_count FROM chains ORDER BY clock_ms DESC, clock_count DESC LIMIT 1',
@@ -157,9 +169,14 @@ export function openChains(database: DatabaseSync): Chains {
     outgoing(peer) {
       let chain = currentOutgoing.get(peer);
       if (chain === undefined) {
-        chain = self.ofPeer(peer, OUTGOING).at(-1) ?? self.create(peer, OUTGOING, randomBytes(CHAIN_BYTES));
+        chain = self.ofPeer(peer, OUTGOING).at(-1) ?? self.beginOutgoing(peer);
         currentOutgoing.set(peer, chain);
       }
+      return chain;
+    },
+    beginOutgoing(peer) {
+      const chain = self.create(peer, OUTGOING, randomBytes(CHAIN_BYTES));
+      currentOutgoing.set(peer, chain);
       return chain;
     },
     find(peer, direction, bytes) {
@@ -190,6 +207,7 @@ export function openChains(database: DatabaseSync): Chains {
           chain.storedMs,
           chain.readTo,
           chain.ackOwed ? 1 : 0,
+          JSON.stringify(chain.lacking),
           chain.id,
         );
       }

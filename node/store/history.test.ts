@@ -3,7 +3,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import fc from 'fast-check';
 import { formatMessageId } from './message-id.ts';
 import type { HistoryPosition, StoredMessage } from './history.ts';
-import { joined, messagesIn, testStore } from './store-fixture.ts';
+import { joined, messagesIn, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW = 1_800_000_000_000;
@@ -173,6 +173,6 @@ test('the summary counts what is not delivered and since when', () => {
   const { chain } = store.database.prepare('SELECT chain FROM chains WHERE id = 1').get() as {
     chain: Uint8Array;
   };
-  ops()['messages.acked']({ peer: 'ann', chain, ranges: [{ first: 1, last: 1 }] });
+  ops()['messages.acked']({ peer: 'ann', chain, ...unproved([{ first: 1, last: 1 }]) });
   assert.deepEqual(ops()['history.summary'](), { undelivered: 2, oldestMs: NOW + 3, unread: 0 });
 });

@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { decodeMessage } from '../../protocols/chat/message.ts';
 import { contiguousUpTo, hasCounter, missingBefore } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
+import type { HeldMessages } from './held.ts';
 import { formatMessageId, parseMessageId } from './message-id.ts';
 import { INCOMING, OUTGOING } from './schema.ts';
 
@@ -21,6 +22,13 @@ export interface StoredMessage {
   failure: string | null;
   clockMs: number;
   clockCount: number;
+}
+
+/** What of an author's chain has been read: all up to a counter, and the hash of the message there. */
+export interface ReadUpTo {
+  chain: Uint8Array;
+  readUpTo: number;
+  hash: Uint8Array;
 }
 
 /** Where a page of history begins: the message that stands just after it. */
@@ -64,7 +72,7 @@ function stateOf(row: MessageRow, chain: Chain): StoredMessage['state'] {
 }
 
 /** Reading what was written. */
-export function historyTable(database: DatabaseSync, chains: Chains) {
+export function historyTable(database: DatabaseSync, chains: Chains, held: HeldMessages) {
   const selectByPeer = database.prepare(
     `${SELECT} WHERE m.peer = ? AND (m.clock_ms, m.clock_count, m.row) < (?, ?, ?)
      ORDER BY m.clock_ms DESC, m.clock_count DESC, m.row DESC LIMIT ?`,
@@ -77,7 +85,11 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
      AND m.direction = ${INCOMING} AND m.row > p.read_row ORDER BY m.row LIMIT ?`,
   );
   const selectAfter = database.prepare(`${SELECT} WHERE m.row > ? ORDER BY m.row LIMIT ?`);
-  const selectById = database.prepare(`${SELECT} WHERE m.id = ?`);
+  // Others choose their ids: theirs never hides one of ours, nor one that was there before.
+  const selectById = database.prepare(`${SELECT} WHERE m.id = ? ORDER BY m.direction, m.row LIMIT 1`);
+  const selectRowOf = database.prepare(
+    'SELECT row FROM messages WHERE id = ? AND peer = ? ORDER BY direction DESC LIMIT 1',
+  );
   const selectNewestRow = database.prepare('SELECT coalesce(max(row), 0) AS row FROM messages');
   const selectPeers = database.prepare('SELECT id, unread FROM peers');
   // The unary plus keeps SQLite on the row range, which is the short tail of the table.
@@ -87,7 +99,9 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
   const setRead = database.prepare('UPDATE peers SET read_row = ?, unread = ? WHERE id = ?');
   const selectReadPeer = database.prepare('SELECT read_row, unread FROM peers WHERE id = ?');
   const selectFirstUnread = database.prepare(
-    `SELECT min(counter) AS counter FROM messages WHERE row > ? AND +chain = ?`,
+    `SELECT min(counter) AS counter FROM (
+       SELECT counter FROM messages WHERE row > :row AND +chain = :chain
+       UNION ALL SELECT counter FROM former_places WHERE row > :row AND chain = :chain)`,
   );
   const sumUnread = database.prepare('SELECT coalesce(sum(unread), 0) AS n FROM peers');
   const oldestPending = database.prepare('SELECT clock_ms FROM messages WHERE chain = ? AND counter = ?');
@@ -113,9 +127,6 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
   };
   const views = (rows: Record<string, SQLInputValue>[]): StoredMessage[] =>
     (rows as unknown as MessageRow[]).map(view);
-
-  const byId = (id: string): MessageRow | undefined =>
-    selectById.get(parseMessageId(id)) as unknown as MessageRow | undefined;
 
   const END: HistoryPosition = { clockMs: Number.MAX_SAFE_INTEGER, clockCount: 0, row: 0 };
 
@@ -152,7 +163,7 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
       views(selectAfter.all(row, limit)),
 
     'history.message': ({ id }: { id: string }): StoredMessage | undefined => {
-      const row = byId(id);
+      const row = selectById.get(parseMessageId(id)) as unknown as MessageRow | undefined;
       return row === undefined ? undefined : view(row);
     },
 
@@ -200,18 +211,21 @@ export function historyTable(database: DatabaseSync, chains: Chains) {
     }: {
       peer: string;
       id: string;
-    }): { unread: number; receipts: { chain: Uint8Array; readUpTo: number }[] } | undefined => {
+    }): { unread: number; receipts: ReadUpTo[] } | undefined => {
       const key = chains.findPeer(peer);
-      const message = byId(id);
-      if (key === undefined || message?.peer !== key) return undefined;
+      if (key === undefined) return undefined;
+      const message = selectRowOf.get(parseMessageId(id), key) as { row: number } | undefined;
+      if (message === undefined) return undefined;
       const known = selectReadPeer.get(key) as { read_row: number; unread: number };
       if (message.row <= known.read_row) return { unread: known.unread, receipts: [] };
       const { n: unread } = countAfter.get(message.row, key) as { n: number };
       setRead.run(message.row, unread, key);
       const receipts = chains.ofPeer(key, INCOMING).flatMap((chain) => {
-        const { counter } = selectFirstUnread.get(message.row, chain.id) as { counter: number | null };
+        const { counter } = selectFirstUnread.get({ row: message.row, chain: chain.id }) as {
+          counter: number | null;
+        };
         const readUpTo = Math.min(contiguousUpTo(chain.delivered), (counter ?? Infinity) - 1);
-        return readUpTo === 0 ? [] : [{ chain: chain.chain, readUpTo }];
+        return readUpTo === 0 ? [] : [{ chain: chain.chain, readUpTo, hash: held.hashAt(chain, readUpTo) }];
       });
       return { unread, receipts };
     },

@@ -125,7 +125,7 @@ test('another message under a counter that is taken is refused, the others of it
   receive(messages.slice(0, 2));
   const [, forged] = written(2, { text: () => 'forged' }) as [Uint8Array, Uint8Array];
   const batch = receive([forged, ...messages.slice(2)]);
-  assert.deepEqual(inWords(batch.answers), ['refused 2 CONFLICT', 'ack 1-4']);
+  assert.deepEqual(inWords(batch.answers), ['ack 1-4', 'refused 2 CONFLICT']);
   assert.deepEqual([...batch.indexes], [1, 2]);
   assert.equal(batch.refused.length, 1);
   assert.equal(page()[1]!.text, 'text 2');
@@ -135,10 +135,10 @@ test('a broken hash chain is refused from either side', () => {
   const messages = written(5);
   const others = written(5, { text: () => 'another history' });
   receive([messages[0]!]);
-  assert.deepEqual(inWords(receive([others[1]!]).answers), ['refused 2 CONFLICT']);
+  assert.deepEqual(inWords(receive([others[1]!]).answers), ['ack 1-1', 'refused 2 CONFLICT']);
   receive([messages[3]!]);
-  assert.deepEqual(inWords(receive([others[4]!]).answers), ['refused 5 CONFLICT']);
-  assert.deepEqual(inWords(receive([others[2]!]).answers), ['refused 3 CONFLICT']);
+  assert.deepEqual(inWords(receive([others[4]!]).answers), ['ack 1-1 4-4', 'refused 5 CONFLICT']);
+  assert.deepEqual(inWords(receive([others[2]!]).answers), ['ack 1-1 4-4', 'refused 3 CONFLICT']);
   assert.deepEqual(inWords(receive(messages).answers), ['ack 1-5']);
 });
 
@@ -147,7 +147,7 @@ test('what is no message is refused where that can be said, and passed over wher
   const big = written(1, { first: 2, text: () => 'x'.repeat(CHAT_LIMITS.maxTextBytes + 1) })[0]!;
   const empty = written(1, { first: 3, text: () => '' })[0]!;
   const batch = receive([Uint8Array.of(255, 255), big, new Uint8Array(0), empty, good]);
-  assert.deepEqual(inWords(batch.answers), ['refused 2 TOO_LARGE', 'refused 3 MALFORMED', 'ack 1-1']);
+  assert.deepEqual(inWords(batch.answers), ['ack 1-1', 'refused 2 TOO_LARGE', 'refused 3 MALFORMED']);
   assert.equal(batch.refused.length, 4);
   assert.deepEqual([...batch.indexes], [4]);
 });

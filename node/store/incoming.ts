@@ -4,16 +4,12 @@ import { decodeMessage, messageHash, UnacceptableMessageError } from '../../prot
 import type { ChatMessage } from '../../protocols/chat/message.ts';
 import { CHAT_LIMITS, encodeAck, encodeRefusal } from '../../protocols/chat/protocol.ts';
 import { addRange, hasCounter, missingBefore } from '../../protocols/chat/ranges.ts';
+import { MAX_CHAINS_PER_PEER } from './chains.ts';
 import type { Chain, Chains } from './chains.ts';
 import { clamp, earlier, later, shift } from './clock.ts';
 import type { ClockReading } from './clock.ts';
+import type { HeldMessages } from './held.ts';
 import { INCOMING } from './schema.ts';
-
-/**
- * Chains one author may begin with us. A new one begins when an author restores a backup; a hostile one could begin one a
- * message, and each is a row we keep.
- */
-const MAX_CHAINS_PER_PEER = 64;
 
 /** Messages of one author, as they came, concatenated; `ends[i]` is where the i-th ends. */
 export interface ReceiveArguments {
@@ -31,7 +27,7 @@ export interface ReceivedBatch {
   indexes: Uint32Array;
   /** Three numbers of each: where it is ordered by (milliseconds, count), and how many before it are missing. */
   places: Float64Array;
-  /** Frames to answer with: an Ack per chain touched, refusals. */
+  /** Frames to answer with: an Ack per chain touched, then refusals. */
   answers: Uint8Array[];
   /** Reasons that something was not taken, for the log. */
   refused: string[];
@@ -46,50 +42,35 @@ export interface OwedAcks {
 const countHeld = (chains: readonly Chain[]): number =>
   chains.flatMap(({ delivered }) => delivered).reduce((sum, { first, last }) => sum + last - first + 1, 0);
 
-/** A message that is held. */
-interface HeldMessage {
-  body: Uint8Array;
-  clock_ms: number;
-  clock_count: number;
-}
-
 type Verdict = 'new' | 'duplicate' | 'later' | { reason: Refusal_Reason; why: string };
 
 /** What comes in: checked, deduplicated, stored, acknowledged. */
-export function incomingTable(database: DatabaseSync, chains: Chains) {
+export function incomingTable(database: DatabaseSync, chains: Chains, held: HeldMessages) {
   const insert = database.prepare(
     `INSERT INTO messages (chain, counter, peer, direction, clock_ms, clock_count, received_ms, id, body)
-     VALUES (?, ?, ?, ${INCOMING}, ?, ?, ?, ?, ?)`,
-  );
-  const selectAt = database.prepare(
-    'SELECT body, clock_ms, clock_count FROM messages WHERE chain = ? AND counter = ?',
+     VALUES (?, ?, ?, ${INCOMING}, ?, ?, ?, ?, ?) ON CONFLICT (id, peer, direction) DO NOTHING`,
   );
   const addUnread = database.prepare('UPDATE peers SET unread = unread + ? WHERE id = ?');
 
-  const at = (chain: Chain, counter: number): HeldMessage | undefined =>
-    selectAt.get(chain.id, counter) as unknown as HeldMessage | undefined;
+  const ackOf = (chain: Chain): Uint8Array =>
+    encodeAck(chain.chain, chain.delivered, (counter) => held.hashAt(chain, counter));
+
+  const conflict = (why: string): Verdict & object => ({ reason: Refusal_Reason.CONFLICT, why });
 
   const judge = (chain: Chain, message: ChatMessage, body: Uint8Array): Verdict => {
-    const conflict = (why: string): Verdict => ({ reason: Refusal_Reason.CONFLICT, why });
     if (hasCounter(chain.delivered, message.counter)) {
-      const known = at(chain, message.counter);
-      return known !== undefined && Buffer.compare(known.body, body) !== 0
+      return Buffer.compare(held.at(chain, message.counter)!.body, body) !== 0
         ? conflict(`a different message has counter ${message.counter}`)
         : 'duplicate';
     }
-    if (message.counter > 1) {
-      const before =
-        chain.lastCounter === message.counter - 1
-          ? chain.lastHash
-          : hasCounter(chain.delivered, message.counter - 1)
-            ? messageHash(at(chain, message.counter - 1)!.body)
-            : undefined;
-      if (before !== undefined && Buffer.compare(before, message.previous) !== 0) {
+    if (hasCounter(chain.delivered, message.counter - 1)) {
+      const before = held.hashAt(chain, message.counter - 1);
+      if (Buffer.compare(before, message.previous) !== 0) {
         return conflict('it does not follow the message before it');
       }
     }
     const next = hasCounter(chain.delivered, message.counter + 1)
-      ? at(chain, message.counter + 1)
+      ? held.at(chain, message.counter + 1)
       : undefined;
     if (next !== undefined && Buffer.compare(decodeMessage(next.body).previous, messageHash(body)) !== 0) {
       return conflict('the message after it does not follow it');
@@ -103,10 +84,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
     return opensGap ? 'later' : 'new';
   };
 
-  const clockAt = (chain: Chain, counter: number): ClockReading => {
-    const { clock_ms: ms, clock_count: count } = at(chain, counter)!;
-    return { ms, count };
-  };
+  const clockAt = (chain: Chain, counter: number): ClockReading => held.at(chain, counter)!.clock;
 
   /**
    * Where a message is ordered. Per author the counter decides: a clock set back does not move a message before the ones it
@@ -129,6 +107,24 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
       ? chains.create(peer, INCOMING, bytes)
       : undefined);
 
+  /**
+   * An id that the author has used before: the same message, sent again under another counter, moves there. Undefined when
+   * it is another message.
+   */
+  const takeAgain = (
+    chain: Chain,
+    peer: number,
+    message: ChatMessage,
+    body: Uint8Array,
+  ): ClockReading | undefined => {
+    const known = held.withId(peer, message.id);
+    const before = decodeMessage(known.body);
+    if (before.text !== message.text || before.sentAtMs !== message.sentAtMs) return undefined;
+    const ordered = placeOf(chain, message.counter, known.clock);
+    held.move(known.row, chain, message.counter, body, ordered);
+    return ordered;
+  };
+
   return {
     /** Commits what is new of a batch from one author. A message that can't be taken does not hold up the others. */
     'messages.receive': ({
@@ -142,9 +138,13 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
       const rows: number[] = [];
       const indexes: number[] = [];
       const places: number[] = [];
-      const answers: Uint8Array[] = [];
+      const refusals: Uint8Array[] = [];
       const refused: string[] = [];
       const touched = new Set<Chain>();
+      const refuse = (message: ChatMessage, { reason, why }: Verdict & object): void => {
+        refusals.push(encodeRefusal(message.chain, message.counter, reason));
+        refused.push(why);
+      };
       let start = 0;
       for (const [index, end] of ends.entries()) {
         const body = messages.subarray(start, end);
@@ -156,27 +156,24 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
           if (!(error instanceof UnacceptableMessageError)) throw error;
           const reason = error.code === 'too-large' ? Refusal_Reason.TOO_LARGE : Refusal_Reason.MALFORMED;
           if (error.position !== undefined)
-            answers.push(encodeRefusal(error.position.chain, error.position.counter, reason));
+            refusals.push(encodeRefusal(error.position.chain, error.position.counter, reason));
           refused.push(error.message);
           continue;
         }
         const chain = chainOf(peer, message.chain);
         if (chain === undefined) {
-          answers.push(encodeRefusal(message.chain, message.counter, Refusal_Reason.MALFORMED));
-          refused.push(`more than ${MAX_CHAINS_PER_PEER} chains`);
+          const why = `more than ${MAX_CHAINS_PER_PEER} chains`;
+          refuse(message, { reason: Refusal_Reason.MALFORMED, why });
           continue;
         }
-        const verdict = judge(chain, message, body);
-        if (typeof verdict === 'object') {
-          answers.push(encodeRefusal(message.chain, message.counter, verdict.reason));
-          refused.push(verdict.why);
-          continue;
-        }
+        // Also for what is refused: the Ack tells an author that was restored from an old copy why.
         touched.add(chain);
+        const verdict = judge(chain, message, body);
+        if (typeof verdict === 'object') refuse(message, verdict);
         if (verdict !== 'new') continue;
         const reading = clamp({ ms: message.clockMs, count: message.clockCount }, nowMs);
-        const ordered = placeOf(chain, message.counter, reading);
-        const { lastInsertRowid } = insert.run(
+        let ordered = placeOf(chain, message.counter, reading);
+        const { changes, lastInsertRowid } = insert.run(
           chain.id,
           message.counter,
           peer,
@@ -186,22 +183,34 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
           message.id,
           body,
         );
+        if (changes === 0) {
+          const again = takeAgain(chain, peer, message, body);
+          if (again === undefined) {
+            refuse(message, conflict('a different message has its id'));
+            continue;
+          }
+          ordered = again;
+        }
         chain.delivered = addRange(chain.delivered, message.counter, message.counter);
         if (message.counter > chain.lastCounter) {
           chain.lastCounter = message.counter;
           chain.lastHash = messageHash(body);
           chain.clock = ordered;
         }
+        if (changes === 0) continue;
         rows.push(Number(lastInsertRowid));
         indexes.push(index);
         places.push(ordered.ms, ordered.count, missingBefore(chain.delivered, message.counter));
       }
       if (rows.length > 0) addUnread.run(rows.length, peer);
+      const answers: Uint8Array[] = [];
       for (const chain of touched) {
+        if (chain.delivered.length === 0) continue;
         if (viaMailbox) chain.ackOwed = true;
         chains.touch(chain);
-        answers.push(encodeAck(chain.chain, chain.delivered));
+        answers.push(ackOf(chain));
       }
+      answers.push(...refusals);
       chains.flush();
       return {
         rows: Float64Array.from(rows),
@@ -215,23 +224,21 @@ export function incomingTable(database: DatabaseSync, chains: Chains) {
     /** Acknowledgements for everything held of an author: what the answer to its hello carries. */
     'messages.acks': ({ peer: peerId, owedOnly }: { peer: string; owedOnly: boolean }): OwedAcks => {
       const peer = chains.findPeer(peerId);
-      const held =
+      const all =
         peer === undefined
           ? []
           : chains.ofPeer(peer, INCOMING).filter(({ delivered }) => delivered.length > 0);
       return {
-        answers: held
-          .filter((chain) => chain.ackOwed || !owedOnly)
-          .map((chain) => encodeAck(chain.chain, chain.delivered)),
-        held: countHeld(held),
+        answers: all.filter(({ ackOwed }) => ackOwed || !owedOnly).map(ackOf),
+        held: countHeld(all),
       };
     },
 
     /** An author has been told what was received when `held` messages were; if more came since, it is still owed that. */
-    'messages.acks-paid': ({ peer: peerId, held }: { peer: string; held: number }): void => {
+    'messages.acks-paid': ({ peer: peerId, held: told }: { peer: string; held: number }): void => {
       const peer = chains.findPeer(peerId);
       const all = peer === undefined ? [] : chains.ofPeer(peer, INCOMING);
-      if (countHeld(all) !== held) return;
+      if (countHeld(all) !== told) return;
       for (const chain of all.filter(({ ackOwed }) => ackOwed)) {
         chain.ackOwed = false;
         chains.touch(chain);

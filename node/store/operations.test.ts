@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { NodeOperations } from './operations.ts';
 import { migrate } from './schema.ts';
-import { joined, messagesIn, testStore } from './store-fixture.ts';
+import { joined, messagesIn, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW = 1_800_000_000_000;
@@ -67,7 +67,7 @@ function callsOf(
       return [['messages.receive', { peer, ...joined(messages), viaMailbox: number % 2 === 0, nowMs }]];
     }
     case 'acked':
-      return [['messages.acked', { peer, chain, ranges: [{ first: number, last: number + 1 }] }]];
+      return [['messages.acked', { peer, chain, ...unproved([{ first: number, last: number + 1 }]) }]];
     case 'stored':
       return own === undefined || number > own.last
         ? []
@@ -75,7 +75,7 @@ function callsOf(
     case 'refused':
       return [['messages.refused', { peer, chain, counter: number, reason: 'conflict' }]];
     case 'receipt':
-      return [['messages.receipt', { peer, chain, readUpTo: number }]];
+      return [['messages.receipt', { peer, chain, readUpTo: number, hash: new Uint8Array(0) }]];
     case 'paid':
       return [
         [

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { OpenStore } from '../../protocols/group-commit/worker.ts';
 import type { StoreClient } from '../../protocols/group-commit/client.ts';
 import { openChains } from './chains.ts';
+import { heldMessages } from './held.ts';
 import { historyTable } from './history.ts';
 import type { HistoryOperations } from './history.ts';
 import { incomingTable } from './incoming.ts';
@@ -27,13 +28,14 @@ export function nodeStore(
   database: DatabaseSync,
 ): Omit<OpenStore, 'operations'> & { operations: NodeOperations } {
   const chains = openChains(database);
+  const held = heldMessages(database);
   return {
     database,
     operations: {
       ...outgoingTable(database, chains),
       ...statesTable(database, chains),
-      ...incomingTable(database, chains),
-      ...historyTable(database, chains),
+      ...incomingTable(database, chains, held),
+      ...historyTable(database, chains, held),
       ...peopleTable(database, chains),
     },
     rolledBack: () => chains.forget(),

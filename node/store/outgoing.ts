@@ -8,7 +8,7 @@ import type { Chain, Chains } from './chains.ts';
 import { tick } from './clock.ts';
 import { newMessageId } from './message-id.ts';
 import { OUTGOING } from './schema.ts';
-import { withRanges } from './states.ts';
+import { withoutRanges, withRanges } from './states.ts';
 
 /** Messages just committed to the outbox, column by column: cheap to hand between threads. */
 export interface SentBatch {
@@ -28,7 +28,7 @@ export interface SentBatch {
 /** A chain with something for its peer. */
 export interface PendingChain {
   chain: number;
-  /** The first counter not delivered, and the last written. */
+  /** The first counter not delivered, or lost since by the other end, and the last written. */
   first: number;
   last: number;
   /** The same, for what is not in a mailbox either; absent when everything is. */
@@ -61,9 +61,14 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
   const selectBodies = database.prepare(
     'SELECT counter, body FROM messages WHERE chain = ? AND counter BETWEEN ? AND ? ORDER BY counter LIMIT ?',
   );
+  /** What the other end has, as far as it has said. */
+  const heldOf = ({ delivered, lacking }: Chain): Range[] =>
+    lacking.length === 0 ? delivered : withoutRanges(delivered, lacking);
+
   const pendingOf = (chain: Chain): PendingChain | undefined => {
-    const first = contiguousUpTo(chain.delivered) + 1;
+    const first = contiguousUpTo(heldOf(chain)) + 1;
     if (first > chain.lastCounter) return undefined;
+    // What the other end lost and is away for goes to the mailbox in its turn, with what is left there a second time.
     const unstored = missingFrom(withRanges(chain.stored, chain.delivered), first, chain.lastCounter)[0];
     return {
       chain: chain.id,
@@ -165,7 +170,7 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
       skipStored: boolean;
     }): FrameBatch => {
       const chain = chains.byId(id);
-      const done = skipStored ? withRanges(chain.stored, chain.delivered) : chain.delivered;
+      const done = skipStored ? withRanges(chain.stored, chain.delivered) : heldOf(chain);
       const frames: Uint8Array[] = [];
       let bytes = 0;
       let upTo = after;

@@ -12,6 +12,9 @@ export const INCOMING = 1;
  *
  * The state of an own message is not a column: it is derived from its chain's `delivered`, `stored` and `read_to`, which
  * hold for thousands of messages at once, and from `failures`.
+ *
+ * A message that its author has sent again in another chain (docs/adr/0005-chains-of-counters.md) has its row there;
+ * `former_places` keeps what it was known as before.
  */
 const SCHEMA = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -51,6 +54,7 @@ const SCHEMA = `
     stored_ms INTEGER NOT NULL,
     read_to INTEGER NOT NULL,
     ack_owed INTEGER NOT NULL,
+    lacking TEXT NOT NULL,
     UNIQUE (peer, direction, chain)
   ) STRICT;
   CREATE TABLE messages (
@@ -67,7 +71,14 @@ const SCHEMA = `
   ) STRICT;
   CREATE UNIQUE INDEX messages_by_counter ON messages (chain, counter);
   CREATE INDEX messages_by_clock ON messages (peer, clock_ms, clock_count);
-  CREATE INDEX messages_by_id ON messages (id);
+  CREATE UNIQUE INDEX messages_by_id ON messages (id, peer, direction);
+  CREATE TABLE former_places (
+    chain INTEGER NOT NULL REFERENCES chains,
+    counter INTEGER NOT NULL,
+    row INTEGER NOT NULL REFERENCES messages,
+    body BLOB NOT NULL,
+    PRIMARY KEY (chain, counter)
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE failures (row INTEGER PRIMARY KEY REFERENCES messages, reason TEXT NOT NULL) STRICT;
 `;
 

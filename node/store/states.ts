@@ -1,8 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { ID_BYTES } from '../../protocols/chat/message.ts';
+import { ID_BYTES, messageHash } from '../../protocols/chat/message.ts';
+import type { AckedRange } from '../../protocols/chat/protocol.ts';
 import { addRange, contiguousUpTo, missingFrom } from '../../protocols/chat/ranges.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
+import { chainForks } from './forks.ts';
 import { OUTGOING } from './schema.ts';
 
 /** Own messages that changed state together. */
@@ -14,9 +16,25 @@ export interface ChangedBatch {
 
 /** Own messages whose delivery was settled together. */
 export interface SettledBatch extends ChangedBatch {
-  /** `chains.id`, and the counters that were not settled before. */
+  /** `chains.id`, and the counters that were not settled before, or were and had been lost by the other end since. */
   chain: number;
   settled: Range[];
+}
+
+/** What came of an acknowledgement. */
+export interface AckedBatch extends SettledBatch {
+  /**
+   * - `taken`: these messages are delivered.
+   * - `forked`: the other end knows the chain otherwise, as this store is an old copy of itself. Nothing was believed. What
+   *   was not settled has moved to a new chain and is sent again; these messages, which a mailbox kept, are queued again.
+   * - `impossible`: the same, but there have been so many new chains that it is no longer believed to be a mishap.
+   */
+  outcome: 'taken' | 'forked' | 'impossible';
+}
+
+/** What of `ranges` is not in `known`. */
+export function withoutRanges(ranges: readonly Range[], known: readonly Range[]): Range[] {
+  return ranges.flatMap(({ first, last }) => missingFrom(known, first, last));
 }
 
 /** The counters that are in either. */
@@ -33,11 +51,13 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
     `SELECT row, id FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?
      AND row NOT IN (SELECT row FROM failures)`,
   );
+  const selectUnfailed = database.prepare(
+    `SELECT counter FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?
+     AND row NOT IN (SELECT row FROM failures) ORDER BY counter`,
+  );
+  const selectBody = database.prepare('SELECT body FROM messages WHERE chain = ? AND counter = ?');
   const insertFailure = database.prepare('INSERT OR IGNORE INTO failures (row, reason) VALUES (?, ?)');
-
-  /** What of `ranges` is not yet in `known`. */
-  const newlyIn = (known: readonly Range[], ranges: readonly Range[]): Range[] =>
-    ranges.flatMap(({ first, last }) => missingFrom(known, first, last));
+  const fork = chainForks(database, chains);
 
   const changedAt = (chain: Chain, ranges: readonly Range[], select = selectIds): ChangedBatch => {
     const found = ranges.flatMap(
@@ -54,7 +74,7 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
 
   /** Marks what was not settled before as settled: its delivery is over, one way or the other. */
   const settle = (chain: Chain, ranges: readonly Range[]): Range[] => {
-    const settled = newlyIn(chain.delivered, ranges);
+    const settled = withoutRanges(ranges, chain.delivered);
     if (settled.length === 0) return settled;
     chain.delivered = withRanges(chain.delivered, settled);
     const first = contiguousUpTo(chain.delivered) + 1;
@@ -64,28 +84,86 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
     return settled;
   };
 
-  /** The chain that a peer names, if we wrote that far in it. */
-  const ownChain = (peerId: string, bytes: Uint8Array, last: number): Chain | undefined => {
+  /** What the other end had lost and now has, or will never have. */
+  const regain = (chain: Chain, ranges: readonly Range[]): Range[] => {
+    if (chain.lacking.length === 0) return [];
+    const left = withoutRanges(chain.lacking, ranges);
+    const regained = withoutRanges(chain.lacking, left);
+    if (regained.length === 0) return [];
+    chain.lacking = left;
+    chains.touch(chain);
+    chains.flush();
+    return regained;
+  };
+
+  /** Notes what was delivered and is not among what the other end says that it has: it is an old copy of itself. */
+  const noteLoss = (chain: Chain, held: readonly Range[]): void => {
+    const gone = withoutRanges(withoutRanges(chain.delivered, held), chain.lacking);
+    let { lacking } = chain;
+    for (const { first, last } of gone) {
+      // Not what it refused, nor what has moved to another chain.
+      for (const { counter } of selectUnfailed.iterate(chain.id, first, last))
+        lacking = addRange(lacking, counter as number, counter as number);
+    }
+    if (lacking === chain.lacking) return;
+    chain.lacking = lacking;
+    chains.touch(chain);
+    chains.flush();
+  };
+
+  const ownChain = (peerId: string, bytes: Uint8Array): Chain | undefined => {
     const peer = chains.findPeer(peerId);
-    const chain = peer === undefined ? undefined : chains.find(peer, OUTGOING, bytes);
-    return chain !== undefined && last <= chain.lastCounter ? chain : undefined;
+    return peer === undefined ? undefined : chains.find(peer, OUTGOING, bytes);
+  };
+
+  /** Whether what the other end has under a counter is what we wrote there. */
+  const isOurs = (chain: Chain, counter: number, hash: Uint8Array): boolean => {
+    if (counter > chain.lastCounter) return false;
+    if (hash.byteLength === 0) return true;
+    if (counter === chain.lastCounter) return Buffer.compare(hash, chain.lastHash) === 0;
+    const row = selectBody.get(chain.id, counter) as { body: Uint8Array } | undefined;
+    return row !== undefined && Buffer.compare(hash, messageHash(row.body)) === 0;
   };
 
   return {
-    /** The other end has committed these. Undefined when it names a chain or counters that were never sent. */
+    /**
+     * The other end has committed these. Undefined for a chain that is not known: it was begun after the copy was made that
+     * this store is restored from.
+     *
+     * @param opening what is not named here, the other end does not have
+     */
     'messages.acked': ({
       peer,
       chain: bytes,
       ranges,
+      opening,
     }: {
       peer: string;
       chain: Uint8Array;
-      ranges: Range[];
-    }): SettledBatch | undefined => {
-      const chain = ownChain(peer, bytes, ranges.at(-1)?.last ?? 0);
+      ranges: AckedRange[];
+      opening: boolean;
+    }): AckedBatch | undefined => {
+      const chain = ownChain(peer, bytes);
       if (chain === undefined) return undefined;
-      const settled = settle(chain, ranges);
-      return { ...changedAt(chain, settled), chain: chain.id, settled };
+      // What it has, or lacks, it has or lacks whatever we wrote there.
+      const regained = regain(chain, ranges);
+      if (opening) noteLoss(chain, ranges);
+      const ours = ranges.every(({ last, hash }) => isOurs(chain, last, hash));
+      if (!ours && chains.outgoing(chain.peer) === chain) {
+        const requeued = changedAt(chain, withoutRanges(chain.stored, chain.delivered));
+        const left = fork(chain);
+        return left === undefined
+          ? { ...changedAt(chain, []), outcome: 'impossible', chain: chain.id, settled: regained }
+          : { ...requeued, outcome: 'forked', chain: chain.id, settled: [...left, ...regained] };
+      }
+      // A chain that was left has nothing to settle any more, and what a peer says of it may be about another past of ours.
+      const settled = ours ? settle(chain, ranges) : [];
+      return {
+        ...changedAt(chain, settled),
+        outcome: 'taken',
+        chain: chain.id,
+        settled: [...settled, ...regained],
+      };
     },
 
     /** A mailbox keeps these. Without ranges: it was given again what it kept. */
@@ -99,7 +177,7 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
       nowMs: number;
     }): ChangedBatch => {
       const chain = chains.byId(id);
-      const news = newlyIn(withRanges(chain.stored, chain.delivered), ranges);
+      const news = withoutRanges(ranges, withRanges(chain.stored, chain.delivered));
       chain.stored = withRanges(chain.stored, news);
       chain.storedMs = nowMs;
       chains.touch(chain);
@@ -119,12 +197,13 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
       counter: number;
       reason: string;
     }): SettledBatch | undefined => {
-      const chain = ownChain(peer, bytes, counter);
-      if (chain === undefined) return undefined;
-      const settled = settle(chain, [{ first: counter, last: counter }]);
+      const chain = ownChain(peer, bytes);
+      if (chain === undefined || counter > chain.lastCounter) return undefined;
+      const refused = [{ first: counter, last: counter }];
+      const settled = settle(chain, refused);
       const changed = changedAt(chain, settled);
       for (const row of changed.rows) insertFailure.run(row, reason);
-      return { ...changed, chain: chain.id, settled };
+      return { ...changed, chain: chain.id, settled: [...settled, ...regain(chain, refused)] };
     },
 
     /** The other end's person has read up to here, so its node has it. */
@@ -132,13 +211,15 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
       peer,
       chain: bytes,
       readUpTo,
+      hash,
     }: {
       peer: string;
       chain: Uint8Array;
       readUpTo: number;
+      hash: Uint8Array;
     }): SettledBatch | undefined => {
-      const chain = ownChain(peer, bytes, readUpTo);
-      if (chain === undefined || readUpTo <= chain.readTo) return undefined;
+      const chain = ownChain(peer, bytes);
+      if (chain === undefined || readUpTo <= chain.readTo || !isOurs(chain, readUpTo, hash)) return undefined;
       const changed = changedAt(chain, [{ first: chain.readTo + 1, last: readUpTo }], selectUnfailedIds);
       chain.readTo = readUpTo;
       chains.touch(chain);

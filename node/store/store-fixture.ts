@@ -1,5 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { decodeFrame } from '../../protocols/chat/protocol.ts';
+import type { AckedRange } from '../../protocols/chat/protocol.ts';
+import type { Range } from '../../protocols/chat/ranges.ts';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
 import { runGroup, STORE_PRAGMAS } from '../../protocols/group-commit/worker.ts';
 import type { Call } from '../../protocols/group-commit/worker.ts';
@@ -19,6 +21,10 @@ export interface TestStore {
   readonly client: NodeStore;
   /** Forgets all that is in memory, as the end of the process does. */
   restart(): void;
+  /** All that is in the store, as a backup has it. */
+  backup(): Uint8Array;
+  /** Goes back to a backup, as a process that starts on it does. */
+  restore(backup: Uint8Array): void;
   close(): void;
 }
 
@@ -86,8 +92,20 @@ export function testStore(file = ':memory:'): TestStore {
       }
       store = nodeStore(database);
     },
+    backup: () => database.serialize(),
+    restore(backup) {
+      database.deserialize(backup);
+      store = nodeStore(database);
+    },
     close: () => database.close(),
   };
+}
+
+const NO_HASH = new Uint8Array(0);
+
+/** What an Ack says that proves nothing. */
+export function unproved(ranges: readonly Range[]): { ranges: AckedRange[]; opening: boolean } {
+  return { ranges: ranges.map((range) => ({ ...range, hash: NO_HASH })), opening: false };
 }
 
 /** Many messages as `messages.receive` takes them. */

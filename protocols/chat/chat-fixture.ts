@@ -84,7 +84,8 @@ export function fakeNode(name: string, replaced: Partial<ChatDecisions> = {}) {
       }
       return [...answers, encodeAck(CHAIN, received)];
     },
-    acked: async (peer, chain, ranges) => void told.push(['acked', peer, chain, ranges]),
+    acked: async (peer, { chain, ranges }) =>
+      void told.push(['acked', peer, chain, ranges.map(({ first, last }) => ({ first, last }))]),
     refused: async (peer, chain, counter, reason) =>
       void told.push(['refused', peer, chain, counter, reason]),
     receipt: async (peer, chain, readUpTo) => void told.push(['receipt', peer, chain, readUpTo]),

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file protocols/chat/chat.proto.
  */
 export const file_protocols_chat_chat: GenFile = /*@__PURE__*/
-  fileDesc("Chlwcm90b2NvbHMvY2hhdC9jaGF0LnByb3RvEg50aW5jYW4uY2hhdC52MSLSAQoFRnJhbWUSJgoFaGVsbG8YASABKAsyFS50aW5jYW4uY2hhdC52MS5IZWxsb0gAEhEKB21lc3NhZ2UYAiABKAxIABIiCgNhY2sYAyABKAsyEy50aW5jYW4uY2hhdC52MS5BY2tIABIqCgdyZWZ1c2FsGAQgASgLMhcudGluY2FuLmNoYXQudjEuUmVmdXNhbEgAEioKB3JlY2VpcHQYBSABKAsyFy50aW5jYW4uY2hhdC52MS5SZWNlaXB0SABCBgoEYm9keUoECAYQB0oECAcQCCJaCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhAKCGZlYXR1cmVzGAIgAygJEhQKDGNvbnRhY3RfY2FyZBgDIAEoDBIYChBuYW1lX2NlcnRpZmljYXRlGAQgASgMIsIBCgdNZXNzYWdlEgoKAmlkGAEgASgMEhQKDGNvbnZlcnNhdGlvbhgCIAEoDBINCgVjaGFpbhgDIAEoDBIPCgdjb3VudGVyGAQgASgEEhAKCHByZXZpb3VzGAUgASgMEhAKCGNsb2NrX21zGAYgASgEEhMKC2Nsb2NrX2NvdW50GAcgASgNEhIKCnNlbnRfYXRfbXMYCCABKAQSKAoHY29udGVudBgJIAEoCzIXLnRpbmNhbi5jaGF0LnYxLkNvbnRlbnQiIQoHQ29udGVudBIOCgR0ZXh0GAEgASgJSABCBgoEYm9keSIkCgVSYW5nZRINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEIkoKA0FjaxINCgVjaGFpbhgBIAEoDBINCgV1cF90bxgCIAEoBBIlCgZiZXlvbmQYAyADKAsyFS50aW5jYW4uY2hhdC52MS5SYW5nZSK8AQoHUmVmdXNhbBINCgVjaGFpbhgBIAEoDBIPCgdjb3VudGVyGAIgASgEEi4KBnJlYXNvbhgDIAEoDjIeLnRpbmNhbi5jaGF0LnYxLlJlZnVzYWwuUmVhc29uImEKBlJlYXNvbhIWChJSRUFTT05fVU5TUEVDSUZJRUQQABIUChBSRUFTT05fTUFMRk9STUVEEAESEwoPUkVBU09OX0NPTkZMSUNUEAISFAoQUkVBU09OX1RPT19MQVJHRRADIiwKB1JlY2VpcHQSDQoFY2hhaW4YASABKAwSEgoKcmVhZF91cF90bxgCIAEoBCIYCgZCdW5kbGUSDgoGZnJhbWVzGAEgAygMYgZwcm90bzM");
+  fileDesc("Chlwcm90b2NvbHMvY2hhdC9jaGF0LnByb3RvEg50aW5jYW4uY2hhdC52MSLSAQoFRnJhbWUSJgoFaGVsbG8YASABKAsyFS50aW5jYW4uY2hhdC52MS5IZWxsb0gAEhEKB21lc3NhZ2UYAiABKAxIABIiCgNhY2sYAyABKAsyEy50aW5jYW4uY2hhdC52MS5BY2tIABIqCgdyZWZ1c2FsGAQgASgLMhcudGluY2FuLmNoYXQudjEuUmVmdXNhbEgAEioKB3JlY2VpcHQYBSABKAsyFy50aW5jYW4uY2hhdC52MS5SZWNlaXB0SABCBgoEYm9keUoECAYQB0oECAcQCCJaCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhAKCGZlYXR1cmVzGAIgAygJEhQKDGNvbnRhY3RfY2FyZBgDIAEoDBIYChBuYW1lX2NlcnRpZmljYXRlGAQgASgMIsIBCgdNZXNzYWdlEgoKAmlkGAEgASgMEhQKDGNvbnZlcnNhdGlvbhgCIAEoDBINCgVjaGFpbhgDIAEoDBIPCgdjb3VudGVyGAQgASgEEhAKCHByZXZpb3VzGAUgASgMEhAKCGNsb2NrX21zGAYgASgEEhMKC2Nsb2NrX2NvdW50GAcgASgNEhIKCnNlbnRfYXRfbXMYCCABKAQSKAoHY29udGVudBgJIAEoCzIXLnRpbmNhbi5jaGF0LnYxLkNvbnRlbnQiIQoHQ29udGVudBIOCgR0ZXh0GAEgASgJSABCBgoEYm9keSIyCgVSYW5nZRINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEEgwKBGhhc2gYAyABKAwiWAoDQWNrEg0KBWNoYWluGAEgASgMEg0KBXVwX3RvGAIgASgEEiUKBmJleW9uZBgDIAMoCzIVLnRpbmNhbi5jaGF0LnYxLlJhbmdlEgwKBGhhc2gYBCABKAwivAEKB1JlZnVzYWwSDQoFY2hhaW4YASABKAwSDwoHY291bnRlchgCIAEoBBIuCgZyZWFzb24YAyABKA4yHi50aW5jYW4uY2hhdC52MS5SZWZ1c2FsLlJlYXNvbiJhCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASFAoQUkVBU09OX01BTEZPUk1FRBABEhMKD1JFQVNPTl9DT05GTElDVBACEhQKEFJFQVNPTl9UT09fTEFSR0UQAyI6CgdSZWNlaXB0Eg0KBWNoYWluGAEgASgMEhIKCnJlYWRfdXBfdG8YAiABKAQSDAoEaGFzaBgDIAEoDCIYCgZCdW5kbGUSDgoGZnJhbWVzGAEgAygMYgZwcm90bzM");
 
 /**
  * One frame on a /chat/1.0.0 stream. A receiver ignores a body it does not know.
@@ -216,6 +216,13 @@ export type Range = Message$1<"tincan.chat.v1.Range"> & {
    * @generated from field: uint64 last = 2;
    */
   last: bigint;
+
+  /**
+   * SHA-256 of the encoded Message at `last`, as the receiver holds it.
+   *
+   * @generated from field: bytes hash = 3;
+   */
+  hash: Uint8Array;
 };
 
 /**
@@ -249,6 +256,14 @@ export type Ack = Message$1<"tincan.chat.v1.Ack"> & {
    * @generated from field: repeated tincan.chat.v1.Range beyond = 3;
    */
   beyond: Range[];
+
+  /**
+   * SHA-256 of the encoded Message at `up_to`, as the receiver holds it; empty when `up_to` is 0. An author whose own
+   * Message there has another hash has been restored from an old copy of its store, see README.md.
+   *
+   * @generated from field: bytes hash = 4;
+   */
+  hash: Uint8Array;
 };
 
 /**
@@ -304,7 +319,7 @@ export const Refusal_Reason = {
   MALFORMED: 1,
 
   /**
-   * A different message was accepted under this counter before.
+   * A different message was accepted under this counter before, or under this id, or `previous` does not fit.
    *
    * @generated from enum value: REASON_CONFLICT = 2;
    */
@@ -344,6 +359,13 @@ export type Receipt = Message$1<"tincan.chat.v1.Receipt"> & {
    * @generated from field: uint64 read_up_to = 2;
    */
   readUpTo: bigint;
+
+  /**
+   * SHA-256 of the encoded Message at `read_up_to`.
+   *
+   * @generated from field: bytes hash = 3;
+   */
+  hash: Uint8Array;
 };
 
 /**

@@ -47,7 +47,7 @@ export async function openChat(
         if (hello === undefined) throw new InvalidMessageError('the first frame must be a hello');
         decisions.greeted(peer, hello);
       }
-      await tell(decisions, peer);
+      await tell(decisions, peer, { opening: !greeted });
       if (!greeted) {
         greeted = true;
         cancelDeadline();

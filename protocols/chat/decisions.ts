@@ -2,9 +2,8 @@ import { InvalidMessageError, TimeoutError } from '@libp2p/interface';
 import type { Hello } from './chat_pb.ts';
 import { Refusal_Reason } from './chat_pb.ts';
 import { CHAIN_BYTES } from './message.ts';
-import { ackedRanges, CHAT_LIMITS, decodeFrame, safeCounter } from './protocol.ts';
-import type { HelloFields } from './protocol.ts';
-import type { Range } from './ranges.ts';
+import { ackedRanges, CHAT_LIMITS, decodeFrame, givenHash, safeCounter } from './protocol.ts';
+import type { AckedRange, HelloFields } from './protocol.ts';
 
 export type RefusalReason = 'malformed' | 'conflict' | 'too-large' | 'refused';
 
@@ -18,12 +17,20 @@ export interface ChatDecisions {
   held(peer: string): Promise<Uint8Array[]>;
   /** Commits encoded Messages, in order; resolves with the frames to answer with, which include the acknowledgements. */
   receive(peer: string, messages: Uint8Array[]): Promise<Uint8Array[]>;
-  /** The peer has committed these of ours. @throws InvalidMessageError when they were never sent */
-  acked(peer: string, chain: Uint8Array, ranges: Range[]): Promise<void>;
+  /** The peer has committed these of ours. @throws InvalidMessageError when that can't be, and nothing is to be done */
+  acked(peer: string, ack: AckDetails): Promise<void>;
   /** The peer will never accept this one of ours. */
   refused(peer: string, chain: Uint8Array, counter: number, reason: RefusalReason): Promise<void>;
-  /** The peer's person has read ours up to here. */
-  receipt(peer: string, chain: Uint8Array, readUpTo: number): Promise<void>;
+  /** The peer's person has read ours up to here; `hash` is that of the last one, empty when not given. */
+  receipt(peer: string, chain: Uint8Array, readUpTo: number, hash: Uint8Array): Promise<void>;
+}
+
+/** What a peer acknowledges of one chain. */
+export interface AckDetails {
+  chain: Uint8Array;
+  ranges: AckedRange[];
+  /** It answers our hello: so what it does not name, the peer does not have. */
+  opening: boolean;
 }
 
 /** A batch of frames, sorted by what is to be done about them. */
@@ -31,8 +38,8 @@ export interface SortedFrames {
   /** The hello, if the batch begins with one. */
   hello: Hello | undefined;
   messages: Uint8Array[];
-  /** Runs everything but the messages. */
-  tell: (decisions: ChatDecisions, peer: string) => Promise<void>;
+  /** Runs everything but the messages. `opening`: these frames came along with the answer to our hello. */
+  tell: (decisions: ChatDecisions, peer: string, options?: { opening: boolean }) => Promise<void>;
 }
 
 function reasonOf(reason: Refusal_Reason): RefusalReason {
@@ -64,7 +71,7 @@ function chainOf(bytes: Uint8Array): Uint8Array {
 export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
   let hello: Hello | undefined;
   const messages: Uint8Array[] = [];
-  const acks = new Map<string, { chain: Uint8Array; ranges: Range[] }>();
+  const acks = new Map<string, { chain: Uint8Array; ranges: AckedRange[] }>();
   const others: ((decisions: ChatDecisions, peer: string) => Promise<void>)[] = [];
   for (const bytes of batch) {
     const { body } = decodeFrame(bytes);
@@ -92,7 +99,8 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
       case 'receipt': {
         const chain = chainOf(body.value.chain);
         const upTo = safeCounter(body.value.readUpTo);
-        others.push((decisions, peer) => decisions.receipt(peer, chain, upTo));
+        const hash = givenHash(body.value.hash);
+        others.push((decisions, peer) => decisions.receipt(peer, chain, upTo, hash));
         break;
       }
       case undefined:
@@ -102,9 +110,9 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
   return {
     hello,
     messages,
-    async tell(decisions, peer) {
+    async tell(decisions, peer, { opening } = { opening: false }) {
       const told: Promise<void>[] = [];
-      for (const { chain, ranges } of acks.values()) told.push(decisions.acked(peer, chain, ranges));
+      for (const ack of acks.values()) told.push(decisions.acked(peer, { ...ack, opening }));
       for (const other of others) told.push(other(decisions, peer));
       await Promise.all(told);
     },

@@ -2,12 +2,11 @@ import { hash } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { InvalidMessageError } from '@libp2p/interface';
 import { MessageSchema } from './chat_pb.ts';
-import { CHAT_LIMITS, safeCounter } from './protocol.ts';
+import { CHAT_LIMITS, HASH_BYTES, safeCounter } from './protocol.ts';
 
-/** Bytes of a message id (a UUID), of a chain, and of the hash of the message before. */
+/** Bytes of a message id (a UUID), and of a chain. */
 export const ID_BYTES = 16;
 export const CHAIN_BYTES = 8;
-export const HASH_BYTES = 32;
 
 /** What a person wrote, with all its author says about it. Times are milliseconds since 1970. */
 export interface ChatMessage {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { FrameSchema, Refusal_Reason } from './chat_pb.ts';
 import type { Ack } from './chat_pb.ts';
 import { sortFrames } from './decisions.ts';
+import type { AckDetails } from './decisions.ts';
 import {
   ackedRanges,
   CHAT_LIMITS,
@@ -78,6 +79,12 @@ void test('a hello is read as it was written', () => {
   );
 });
 
+const counters = (ack: Uint8Array): Range[] =>
+  ackedRanges(ackOf(ack)).map(({ first, last, hash }) => {
+    assert.equal(hash.byteLength, 0);
+    return { first, last };
+  });
+
 void test('an ack names what was received, as far as it has room', () => {
   fc.assert(
     fc.property(chain, fc.array(fc.tuple(counter, fc.nat(50))), (chain, added) => {
@@ -85,16 +92,21 @@ void test('an ack names what was received, as far as it has room', () => {
         (all, [first, more]) => addRange(all, first, Math.min(Number.MAX_SAFE_INTEGER, first + more)),
         [],
       );
-      const ack = ackOf(encodeAck(chain, received));
+      const hashAt = (counter: number): Uint8Array => new Uint8Array(32).fill(counter % 256);
+      const ack = ackOf(encodeAck(chain, received, hashAt));
       assert.deepEqual(ack.chain, chain);
-      assert.deepEqual(ackedRanges(ack), received);
+      assert.deepEqual(
+        ackedRanges(ack),
+        received.map(({ first, last }) => ({ first, last, hash: hashAt(last) })),
+      );
+      assert.deepEqual(counters(encodeAck(chain, received)), received);
     }),
   );
   const gaps = Array.from({ length: 100 }, (_, i) => ({ first: 2 * i + 2, last: 2 * i + 2 }));
   const most = CHAT_LIMITS.maxAckRanges;
-  assert.deepEqual(ackedRanges(ackOf(encodeAck(new Uint8Array(8), gaps))), gaps.slice(0, most));
+  assert.deepEqual(counters(encodeAck(new Uint8Array(8), gaps)), gaps.slice(0, most));
   const held = [{ first: 1, last: 1 }, ...gaps.map(({ first }) => ({ first: first + 1, last: first + 1 }))];
-  assert.deepEqual(ackedRanges(ackOf(encodeAck(new Uint8Array(8), held))), held.slice(0, most + 1));
+  assert.deepEqual(counters(encodeAck(new Uint8Array(8), held)), held.slice(0, most + 1));
 });
 
 void test('an ack whose numbers make no sense is refused', () => {
@@ -123,6 +135,17 @@ void test('an ack whose numbers make no sense is refused', () => {
   }
 });
 
+void test('a hash has 32 bytes or is not there', () => {
+  const chain = new Uint8Array(8);
+  const expected = { name: 'InvalidMessageError', message: 'a hash must have 32 bytes' };
+  for (const length of [1, 31, 33]) {
+    const hash = new Uint8Array(length);
+    for (const received of [[{ first: 1, last: 2 }], [{ first: 2, last: 2 }]])
+      assert.throws(() => sortFrames([encodeAck(chain, received, () => hash)]), expected);
+    assert.throws(() => sortFrames([encodeReceipt(chain, 1, hash)]), expected);
+  }
+});
+
 void test('refusals and receipts are read as they were written', () => {
   const reasons = fc.constantFrom(
     Refusal_Reason.UNSPECIFIED,
@@ -138,9 +161,13 @@ void test('refusals and receipts are read as they were written', () => {
         [refusal.value.chain, safeCounter(refusal.value.counter), refusal.value.reason],
         [chain, counter, reason],
       );
-      const receipt = fromBinary(FrameSchema, encodeReceipt(chain, counter)).body;
+      const hash = new Uint8Array(32).fill(counter % 256);
+      const receipt = fromBinary(FrameSchema, encodeReceipt(chain, counter, hash)).body;
       assert.ok(receipt.case === 'receipt');
-      assert.deepEqual([receipt.value.chain, safeCounter(receipt.value.readUpTo)], [chain, counter]);
+      assert.deepEqual(
+        [receipt.value.chain, safeCounter(receipt.value.readUpTo), receipt.value.hash],
+        [chain, counter, hash],
+      );
     }),
   );
 });
@@ -161,6 +188,7 @@ void test('a bundle holds its frames', () => {
 
 void test('frames of one batch are sorted, unknown ones are passed over', async () => {
   const [one, other] = [new Uint8Array(8).fill(1), new Uint8Array(8).fill(2)];
+  const hash = new Uint8Array(32).fill(3);
   // Field 15 of a later version, and a frame with nothing in it.
   const unknown = [Uint8Array.of(0x7a, 2, 1, 2), new Uint8Array(0)];
   const { hello, messages, tell } = sortFrames([
@@ -169,10 +197,10 @@ void test('frames of one batch are sorted, unknown ones are passed over', async 
     encodeMessageFrame(Uint8Array.of(1)),
     encodeAck(one, [{ first: 1, last: 3 }]),
     encodeAck(other, [{ first: 2, last: 2 }]),
-    encodeAck(one, [{ first: 1, last: 5 }]),
+    encodeAck(one, [{ first: 1, last: 5 }], () => hash),
     encodeRefusal(one, 6, Refusal_Reason.CONFLICT),
     encodeRefusal(one, 7, 99 as Refusal_Reason),
-    encodeReceipt(other, 2),
+    encodeReceipt(other, 2, hash),
     encodeMessageFrame(Uint8Array.of(2)),
     ...unknown,
   ]);
@@ -188,15 +216,20 @@ void test('frames of one batch are sorted, unknown ones are passed over', async 
           Promise.resolve(void told.push([name, ...args])),
     },
   );
-  await tell(decisions as never, 'ada');
+  await tell(decisions as never, 'ada', { opening: true });
+  const none = new Uint8Array(0);
   assert.deepEqual(told, [
-    ['acked', 'ada', one, [{ first: 1, last: 5 }]],
-    ['acked', 'ada', other, [{ first: 2, last: 2 }]],
+    ['acked', 'ada', { chain: one, ranges: [{ first: 1, last: 5, hash }], opening: true }],
+    ['acked', 'ada', { chain: other, ranges: [{ first: 2, last: 2, hash: none }], opening: true }],
     ['refused', 'ada', one, 6, 'conflict'],
     ['refused', 'ada', one, 7, 'refused'],
-    ['receipt', 'ada', other, 2],
+    ['receipt', 'ada', other, 2, hash],
   ]);
-  for (const [, , chain] of told) assert.equal((chain as Uint8Array).buffer.byteLength, 8);
+  // Copies: what was decoded is a view on a chunk.
+  const { chain, ranges } = told[0]![2] as AckDetails;
+  for (const copy of [chain, told[2]![2], told[4]![2]])
+    assert.equal((copy as Uint8Array).buffer.byteLength, 8);
+  for (const copy of [ranges[0]!.hash, told[4]![4]]) assert.equal((copy as Uint8Array).buffer.byteLength, 32);
 });
 
 void test('a chain of another length, or too many features, is refused', () => {

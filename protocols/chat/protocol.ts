@@ -5,6 +5,9 @@ import type { Ack, Frame, Hello, Refusal_Reason } from './chat_pb.ts';
 import { contiguousUpTo } from './ranges.ts';
 import type { Range, Ranges } from './ranges.ts';
 
+/** Bytes of the hash of a message: SHA-256. */
+export const HASH_BYTES = 32;
+
 /** The conversation between two nodes. See README.md beside this file. */
 export const CHAT_PROTOCOL = '/chat/1.0.0';
 
@@ -75,8 +78,24 @@ export function encodeMessageFrame(message: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** Acknowledges the counters in `received` of one chain. */
-export function encodeAck(chain: Uint8Array, received: Ranges): Uint8Array {
+/** A hash that a frame does not give. */
+const NO_HASH = new Uint8Array(0);
+
+/** Counters that another node has, and what its message at `last` hashes to; empty when it does not say. */
+export interface AckedRange extends Range {
+  hash: Uint8Array;
+}
+
+/**
+ * Acknowledges the counters in `received` of one chain.
+ *
+ * @param hashAt the `messageHash` of the message held at a counter; left out, the ack proves nothing to its author
+ */
+export function encodeAck(
+  chain: Uint8Array,
+  received: Ranges,
+  hashAt: (counter: number) => Uint8Array = () => NO_HASH,
+): Uint8Array {
   const upTo = contiguousUpTo(received);
   const beyond = (upTo > 0 ? received.slice(1) : received).slice(0, CHAT_LIMITS.maxAckRanges);
   return encodeFrame({
@@ -84,18 +103,32 @@ export function encodeAck(chain: Uint8Array, received: Ranges): Uint8Array {
     value: {
       chain,
       upTo: BigInt(upTo),
-      beyond: beyond.map(({ first, last }) => ({ first: BigInt(first), last: BigInt(last) })),
+      beyond: beyond.map(({ first, last }) => ({
+        first: BigInt(first),
+        last: BigInt(last),
+        hash: hashAt(last),
+      })),
+      hash: upTo > 0 ? hashAt(upTo) : NO_HASH,
     } as Ack,
   });
 }
 
+/** A hash from the wire, copied: what was decoded is a view on a chunk. @throws InvalidMessageError when it is none */
+export function givenHash(hash: Uint8Array): Uint8Array {
+  if (hash.byteLength !== 0 && hash.byteLength !== HASH_BYTES) {
+    throw new InvalidMessageError(`a hash must have ${HASH_BYTES} bytes`);
+  }
+  return new Uint8Array(hash);
+}
+
 /** The counters an Ack names. @throws InvalidMessageError when its ranges are not ascending or out of bounds */
-export function ackedRanges(ack: Ack): Range[] {
-  const ranges: Range[] = ack.upTo > 0n ? [{ first: 1, last: safeCounter(ack.upTo) }] : [];
+export function ackedRanges(ack: Ack): AckedRange[] {
+  const ranges: AckedRange[] =
+    ack.upTo > 0n ? [{ first: 1, last: safeCounter(ack.upTo), hash: givenHash(ack.hash) }] : [];
   if (ack.beyond.length > CHAT_LIMITS.maxAckRanges)
     throw new InvalidMessageError('an ack names too many ranges');
-  for (const { first, last } of ack.beyond) {
-    const range = { first: safeCounter(first), last: safeCounter(last) };
+  for (const { first, last, hash } of ack.beyond) {
+    const range = { first: safeCounter(first), last: safeCounter(last), hash: givenHash(hash) };
     if (range.first > range.last || range.first <= (ranges.at(-1)?.last ?? 0)) {
       throw new InvalidMessageError('the ranges of an ack must ascend');
     }
@@ -111,10 +144,11 @@ export function encodeRefusal(chain: Uint8Array, counter: number, reason: Refusa
   });
 }
 
-export function encodeReceipt(chain: Uint8Array, readUpTo: number): Uint8Array {
+/** @param hash the `messageHash` of the message at `readUpTo` */
+export function encodeReceipt(chain: Uint8Array, readUpTo: number, hash: Uint8Array = NO_HASH): Uint8Array {
   return encodeFrame({
     case: 'receipt',
-    value: { $typeName: 'tincan.chat.v1.Receipt', chain, readUpTo: BigInt(readUpTo) },
+    value: { $typeName: 'tincan.chat.v1.Receipt', chain, readUpTo: BigInt(readUpTo), hash },
   });
 }
 

@@ -38,6 +38,8 @@ const written = (counter: number, text: string, before?: Uint8Array): Uint8Array
 const FIRST = written(1, 'Hi');
 const SECOND = written(2, 'there', FIRST);
 const FORGED = written(2, 'THERE', FIRST);
+const hashAt = (counter: number): Uint8Array => messageHash(counter === 1 ? FIRST : SECOND);
+const READ = encodeReceipt(CHAIN, 2, hashAt(2));
 
 /** Notes every frame that an end sends, in hex, with its length before it. */
 function record(name: string, stream: Stream, frames: string[]): void {
@@ -72,10 +74,12 @@ void test('the exchange in the README is the one that takes place', async (t) =>
     {
       hello,
       held: async () => [],
-      receive: async (_, [message]) =>
-        Buffer.compare(message!, FORGED) === 0
-          ? [encodeRefusal(CHAIN, 2, Refusal_Reason.CONFLICT)]
-          : [encodeAck(CHAIN, [{ first: 1, last: Buffer.compare(message!, FIRST) === 0 ? 1 : 2 }])],
+      receive: async (_, [message]) => {
+        const last = Buffer.compare(message!, FIRST) === 0 ? 1 : 2;
+        const ack = encodeAck(CHAIN, [{ first: 1, last }], hashAt);
+        const refused = Buffer.compare(message!, FORGED) === 0;
+        return refused ? [ack, encodeRefusal(CHAIN, 2, Refusal_Reason.CONFLICT)] : [ack];
+      },
     },
     { hello },
     ({ out, inbound }) => {
@@ -86,16 +90,16 @@ void test('the exchange in the README is the one that takes place', async (t) =>
   let told = alice.told.length;
   for (const message of [FIRST, SECOND, FORGED]) {
     chat.write(encodeFrames([encodeMessageFrame(message)]));
-    told++;
+    told += message === FORGED ? 2 : 1;
     await eventually(() => alice.told.length === told);
   }
-  chat.write(encodeFrames([encodeReceipt(CHAIN, 2)]));
-  await eventually(() => frames.length === 9);
+  chat.write(encodeFrames([READ]));
+  await eventually(() => frames.length === 10);
   assert.deepEqual(shownExchange(), frames);
 });
 
 void test('the bundle in the README is the one that is made', () => {
-  const bundle = Buffer.from(encodeBundle([encodeReceipt(CHAIN, 2)])).toString('hex');
+  const bundle = Buffer.from(encodeBundle([READ])).toString('hex');
   assert.ok(README.replaceAll(' ', '').includes(bundle), bundle);
 });
 

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { cp, rm } from 'node:fs/promises';
+import type { Daemon } from '../harness/daemon.ts';
+import { scenario } from '../harness/scenario.ts';
+import type { Town } from '../harness/town.ts';
+import { waitFor } from '../harness/wait-for.ts';
+
+/** Ada and Ben, who know each other's names and have a mailbox. */
+async function friends(town: Town) {
+  const phonebook = await town.bootstrap();
+  const [ada, ben] = await Promise.all([
+    town.daemon('ada', { name: 'ada', bootstrap: [phonebook] }),
+    town.daemon('ben', { name: 'ben', bootstrap: [phonebook] }),
+  ]);
+  await Promise.all([ada.knows('ben'), ben.knows('ada')]);
+  return { ada, ben };
+}
+
+/** Copies a data directory while the daemon is down, and starts it again. */
+async function backUp({ program, dataDir }: Daemon): Promise<void> {
+  await program.stop();
+  await cp(dataDir, `${dataDir}.copy`, { recursive: true });
+  await program.start();
+}
+
+/** Puts the copy back; the daemon stays down. */
+async function putBack({ program, dataDir }: Daemon): Promise<void> {
+  if (program.running) await program.stop();
+  await rm(dataDir, { recursive: true });
+  await cp(`${dataDir}.copy`, dataDir, { recursive: true });
+}
+
+async function restore(daemon: Daemon): Promise<void> {
+  await putBack(daemon);
+  await daemon.program.start();
+}
+
+/** Own messages as the history of a conversation shows them. */
+async function own(
+  daemon: Daemon,
+  other: Daemon,
+  signal: AbortSignal,
+): Promise<[text: string, state: string][]> {
+  const { messages } = await daemon.client.call('history', { who: other.peerId, limit: 100 }, { signal });
+  return messages.filter(({ from }) => from === daemon.peerId).map(({ text, state }) => [text, state]);
+}
+
+scenario(
+  'a sender on an old copy: what it writes arrives, once, and nothing is claimed before',
+  async (town) => {
+    const { signal } = town;
+    const { ada, ben } = await friends(town);
+    await ada.send('ben', 'one', 'delivered');
+    await backUp(ada);
+    await ada.send('ben', 'two', 'delivered');
+    await restore(ada);
+    await ada.send('ben', 'three', 'delivered');
+    assert.deepEqual(await ben.texts(3), ['one', 'two', 'three']);
+    await ada.send('ben', 'four', 'delivered');
+    assert.deepEqual(await ben.texts(4), ['one', 'two', 'three', 'four']);
+    await ben.send('ada', 'all here', 'delivered');
+    assert.deepEqual(await own(ada, ben, signal), [
+      ['one', 'delivered'],
+      ['three', 'delivered'],
+      ['four', 'delivered'],
+    ]);
+
+    // The same copy once more: again nothing collides.
+    await restore(ada);
+    await ada.send('ben', 'five', 'delivered');
+    assert.deepEqual(await ben.texts(5), ['one', 'two', 'three', 'four', 'five']);
+  },
+);
+
+scenario('a sender on an old copy whose friend is away: through the mailbox', async (town) => {
+  const { signal } = town;
+  const { ada, ben } = await friends(town);
+  await ada.send('ben', 'one', 'delivered');
+  await backUp(ada);
+  await ada.send('ben', 'two', 'delivered');
+  await ben.program.kill();
+  const lost = await ada.send('ben', 'left in the mailbox', 'stored');
+  await restore(ada);
+  const ids = [await ada.send('ben', 'three', 'stored'), await ada.send('ben', 'four', 'stored')];
+  await ben.program.start();
+  for (const id of ids) await ada.reached(id, 'delivered');
+  const inbox = await ben.inbox();
+  assert.deepEqual(inbox.map(({ text }) => text).toSorted(), [
+    'four',
+    'left in the mailbox',
+    'one',
+    'three',
+    'two',
+  ]);
+  assert.ok(inbox.some(({ id }) => id === lost));
+  assert.deepEqual(await own(ada, ben, signal), [
+    ['one', 'delivered'],
+    ['three', 'delivered'],
+    ['four', 'delivered'],
+  ]);
+});
+
+scenario('a recipient on an old copy is sent again what it has lost', async (town) => {
+  const { signal } = town;
+  const { ada, ben } = await friends(town);
+  await ada.send('ben', 'one', 'delivered');
+  await backUp(ben);
+  await ada.send('ben', 'two', 'delivered');
+  await ada.send('ben', 'three', 'delivered');
+  const mine = await ben.send('ada', 'mine', 'delivered');
+  await restore(ben);
+  await ada.send('ben', 'four', 'delivered');
+  assert.deepEqual((await ben.texts(4)).toSorted(), ['four', 'one', 'three', 'two']);
+  await waitFor(
+    'the conversation to be whole',
+    async () => (await ben.inbox()).every(({ missing }) => missing === 0),
+    { signal },
+  );
+  const { messages } = await ben.client.call('history', { who: ada.peerId, limit: 100 }, { signal });
+  assert.deepEqual(
+    messages.map(({ text }) => text),
+    ['one', 'two', 'three', 'four'],
+  );
+  assert.deepEqual(
+    (await own(ada, ben, signal)).map(([, state]) => state),
+    ['delivered', 'delivered', 'delivered', 'delivered'],
+  );
+  // What it said itself is still with its friend, and what it says next is no second copy of that.
+  await ben.send('ada', 'mine again', 'delivered');
+  const fromBen = await ada.inbox();
+  assert.deepEqual(
+    fromBen.map(({ text }) => text),
+    ['mine', 'mine again'],
+  );
+  assert.equal(fromBen[0]!.id, mine);
+});
