@@ -124,11 +124,11 @@ export const silentLog: Logger = Object.assign(() => undefined, {
   newScope: () => silentLog,
 });
 
-/** The chain in which a store writes to a peer. */
+/** The chain in which a store writes to a peer now. */
 export function outgoingChain(store: TestStore, peer: string): { id: number; chain: Uint8Array } {
   return store.database
     .prepare(
-      'SELECT c.id, c.chain FROM chains c JOIN peers p ON p.id = c.peer WHERE p.peer_id = ? AND direction = 0',
+      'SELECT c.id, c.chain FROM chains c JOIN peers p ON p.id = c.peer WHERE p.peer_id = ? AND direction = 0 ORDER BY c.id DESC',
     )
     .get(peer) as unknown as { id: number; chain: Uint8Array };
 }

@@ -201,6 +201,74 @@ test('acknowledgements are told once, and those about chains of others say nothi
   assert.deepEqual([...ann.states.values()], [['delivered']]);
 });
 
+/** Ann's store goes back to before 'two', which bob has; what he acknowledges. */
+async function goBack(ann: Person): Promise<Uint8Array[]> {
+  const bob = person();
+  await ann.delivery.send(text('bob', 'one'));
+  const old = ann.store.backup();
+  await ann.delivery.send(text('bob', 'two'));
+  const frames: Uint8Array[] = [];
+  await until(() => frames.push(...mail(ann)) === 2, 'both in the mailbox');
+  await bob.delivery.receiveBundle('ann', frames);
+  ann.store.restore(old);
+  ann.states.clear();
+  return bob.delivery.decisions.held('ann');
+}
+
+/** The messages of ann's history and where they stand. */
+const ownStates = ({ store }: Person): [string, string][] =>
+  store.operations['history.page']({ peer: 'bob', limit: 10 }).map(({ text, state }) => [text, state]);
+
+test('an acknowledgement that shows our store to be an old copy is not believed; what waits is sent anew', async () => {
+  const ann = person();
+  const held = await goBack(ann);
+  const told: string[] = [];
+  const { rows } = await ann.delivery.send(text('bob', 'three'), (changes) => {
+    for (const { state } of changes) told.push(state);
+  });
+  await until(() => told.length === 1, 'a deposit');
+  ann.deposits.length = 0;
+  await ann.delivery.receiveBundle('bob', held);
+  await until(() => told.length === 3, 'another deposit');
+  assert.deepEqual(ann.states.get(rows[0]!), ['stored', 'queued', 'stored']);
+  assert.deepEqual(told, ['stored', 'queued', 'stored']);
+  // Bob takes what lies in his mailbox now, and says so.
+  const bob = person();
+  await bob.delivery.receiveBundle('ann', mail(ann));
+  await tell(ann, 'bob', await bob.delivery.decisions.held('ann'));
+  assert.deepEqual(told, ['stored', 'queued', 'stored', 'delivered']);
+});
+
+test('a stream on which the old numbers may be under way is replaced', async () => {
+  const ann = person();
+  const held = await goBack(ann);
+  const first = reachable(ann, 'bob');
+  await ann.delivery.send(text('bob', 'three'));
+  await clock.pass(10_000);
+  await until(() => first.counters().length === 2, 'a live stream');
+  await clock.pass(2_000);
+  const second = fakeChat();
+  ann.chats.set('bob', second);
+  await tell(ann, 'bob', held);
+  await until(() => second.counters().length === 2, 'the next stream');
+  assert.deepEqual(second.counters(), [1, 2]);
+  await tell(ann, 'bob', [acked(chainTo(ann, 'bob'), 2)]);
+  await first.closed;
+});
+
+test('a peer for whom chains were begun again and again is not believed any more', async () => {
+  const ann = person();
+  await ann.delivery.send(text('bob', 'one'));
+  const lie = (): Promise<void> => tell(ann, 'bob', [acked(chainTo(ann, 'bob'), 9)]);
+  await assert.rejects(
+    async () => {
+      for (let count = 0; count < 100; count++) await lie();
+    },
+    { name: 'InvalidMessageError' },
+  );
+  assert.deepEqual(ownStates(ann), [['one', 'queued']]);
+});
+
 test('a receipt that overtakes its acknowledgement frees the window too', async () => {
   const ann = person();
   const chat = reachable(ann, 'bob');
