@@ -37,7 +37,12 @@ export const Message = z.object({
   state: z
     .enum([...MESSAGE_STATES, 'unread'])
     .describe("One's own: queued, stored, delivered, read, failed. A friend's: unread, read"),
-  seq: z.int().positive().describe("The author's counter in this conversation"),
+  seq: z
+    .int()
+    .positive()
+    .describe(
+      "The author's counter in this conversation; from 1 again when the author's daemon was restored from an old copy",
+    ),
   missing: z
     .int()
     .nonnegative()
