@@ -154,6 +154,21 @@ void test('a reader that falls out of the ring resyncs and misses no message', a
   assert.equal(texts(seen).at(-1), 'message 600');
 });
 
+void test('the edge of the ring: the oldest event kept is still replayed, one more and the reader resyncs', async () => {
+  for (const [newest, expected] of [
+    [4, ['message 1', 'message 2', 'message 3', 'message 4']],
+    [5, ['overflow', 'message 1', 'message 2', 'message 3', 'message 4', 'message 5']],
+  ] as const) {
+    const store = new FakeStore();
+    const log = store.log({ maxEvents: 4 });
+    const after = log.cursor();
+    store.rows = newest;
+    store.append(log);
+    const events = await take(log.subscribe({ after, signal: running() }), expected.length);
+    assert.deepEqual(texts(events), expected);
+  }
+});
+
 void test('the ring is bounded in bytes', async () => {
   const store = new FakeStore();
   const log = store.log({ maxBytes: 10_000 });
