@@ -37,7 +37,10 @@ export async function run(
     return EXIT.failed;
   }
   if (PROGRESS[state] < PROGRESS[wait]) {
-    note(`tincan: not ${wait} within ${timeout / 1000} s; it stays in the outbox until it is delivered`);
+    const why = failure === null ? '' : ` (${safeLine(failure)})`;
+    note(
+      `tincan: not ${wait} within ${timeout / 1000} s${why}; it stays in the outbox until it is delivered`,
+    );
     return EXIT.timeout;
   }
   return EXIT.ok;
