@@ -29,7 +29,7 @@ void test('a card is signed anew when it changes, with a seq that outlives resta
   assert.deepEqual(await openCard(first, { nowMs }), {
     peerId,
     mailboxes: [],
-    seq: 1,
+    seq: NOON_MS,
     expiresMs: nowMs + 90 * DAY_MS,
   });
 
@@ -38,14 +38,31 @@ void test('a card is signed anew when it changes, with a seq that outlives resta
     mailboxes.push({ peerId: (await person()).peerId, multiaddrs: [`/ip4/192.0.2.${n}/tcp/1`] });
   const second = await openCard(await card.current(), { nowMs });
   assert.equal(second.name, 'bob');
-  assert.equal(second.seq, 2);
+  assert.equal(second.seq, NOON_MS + 1);
   assert.deepEqual(second.mailboxes, mailboxes.slice(0, 4), 'a card has room for four');
 
-  assert.equal((await openCard(await start().current(), { nowMs })).seq, 3);
+  assert.equal((await openCard(await start().current(), { nowMs })).seq, NOON_MS + 2);
   nowMs += 46 * DAY_MS;
   assert.equal((await openCard(await card.current(), { nowMs })).expiresMs, nowMs + 90 * DAY_MS);
   nowMs -= 3650 * DAY_MS;
   assert.equal((await openCard(await card.current(), { nowMs })).expiresMs, nowMs + 90 * DAY_MS);
+});
+
+void test('a card signed on an old copy of the data is later than those signed since the copy was made', async (t) => {
+  const { key } = await person();
+  let nowMs = NOON_MS;
+  const seqOn = async (store: ReturnType<typeof testStore>): Promise<number> => {
+    const init = { privateKey: key, store: store.client, nowMs: () => nowMs, name: () => null };
+    return (await openCard(await ownCard({ ...init, mailboxes: () => [] }).current(), { nowMs })).seq;
+  };
+  const [store, oldCopy] = [testStore(), testStore()];
+  t.after(() => store.close());
+  t.after(() => oldCopy.close());
+  await seqOn(store);
+  nowMs += DAY_MS;
+  const newest = await seqOn(store);
+  nowMs += DAY_MS;
+  assert.ok((await seqOn(oldCopy)) > newest);
 });
 
 void test('a card that could not be signed is tried again', async (t) => {

@@ -38,7 +38,8 @@ export function ownCard({ privateKey, store, nowMs, mailboxes, name }: OwnCardIn
     // A clock set back far makes it long ago, too: others would take the card for one from the future.
     if (wanted === content && Math.abs(nowMs() - signedMs) < LIFETIME_MS / 2) return;
     const before = await store.call('meta.get', { key: META_KEY });
-    const seq = before === undefined ? 1 : Number(Buffer.from(before).toString()) + 1;
+    // The time, so that a daemon on an old copy of its data does not count from where others have been.
+    const seq = Math.max(nowMs(), before === undefined ? 1 : Number(Buffer.from(before).toString()) + 1);
     await store.call('meta.put', { key: META_KEY, value: Buffer.from(String(seq)) });
     const now = nowMs();
     latest = await sealCard(privateKey, {
