@@ -10,6 +10,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { collect } from '../../protocols/mailbox/collect.ts';
 import { depositor } from '../../protocols/mailbox/client.ts';
+import type { Depositor } from '../../protocols/mailbox/client.ts';
 import { MAILBOX_PROTOCOL } from '../../protocols/mailbox/protocol.ts';
 import { serveBench } from './bench-process.ts';
 
@@ -32,11 +33,16 @@ async function lightPeer() {
   });
 }
 
-let peers: Awaited<ReturnType<typeof lightPeer>>[] = [];
+type LightPeer = Awaited<ReturnType<typeof lightPeer>>;
+
+const peers: LightPeer[] = [];
 let target = '';
 const stopping = new AbortController();
 
-const openStream = (peer: (typeof peers)[number]) => (options: { signal: AbortSignal }) =>
+/** One depositing stream a peer, kept open: a mailbox takes few of them. */
+const depositors = new Map<LightPeer, Depositor>();
+
+const openStream = (peer: LightPeer) => (options: { signal: AbortSignal }) =>
   peer.dialProtocol(multiaddr(target), MAILBOX_PROTOCOL, options);
 
 serveBench({
@@ -51,16 +57,15 @@ serveBench({
     return peers.map(({ peerId }) => peerId.toString());
   },
 
-  async disconnect() {
-    await Promise.all(peers.map(async (peer) => peer.stop()));
-    peers = [];
-  },
-
   /** Each peer leaves `each` blobs, spread over the recipients; seconds until all are answered. */
   async deposit({ recipients, each, blobBytes }: { recipients: string[]; each: number; blobBytes: number }) {
     const to: PeerId[] = recipients.map((recipient) => peerIdFromString(recipient));
+    for (const peer of peers) {
+      if (depositors.has(peer)) continue;
+      depositors.set(peer, depositor({ openStream: openStream(peer), signal: stopping.signal }));
+    }
     const work = peers.map((peer) => ({
-      depositor: depositor({ openStream: openStream(peer), signal: stopping.signal }),
+      mailbox: depositors.get(peer)!,
       requests: Array.from({ length: each }, (_, index) => ({
         recipient: to[index % to.length]!,
         blob: randomBytes(blobBytes),
@@ -69,7 +74,7 @@ serveBench({
     }));
     const start = performance.now();
     await Promise.all(
-      work.map(async ({ depositor: mailbox, requests }) => {
+      work.map(async ({ mailbox, requests }) => {
         // Two waves on their way at a time: a depositor takes 16,384 at once.
         let before: Promise<unknown> = Promise.resolve();
         for (let from = 0; from < requests.length; from += WAVE) {

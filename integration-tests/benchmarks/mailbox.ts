@@ -1,5 +1,5 @@
 import { benchProcess } from './bench-process.ts';
-import type { Figure } from './figure.ts';
+import type { Figure, Floor } from './figure.ts';
 import { addressOf, openPrograms } from './programs.ts';
 
 /** A short message in its envelope. */
@@ -31,6 +31,11 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
     const strangers = await peers.call<string[]>('strangers', { count: 200 });
     const each = BLOBS / count;
     const work = { rows: BLOBS, group: GROUP, blobBytes: BLOB_BYTES };
+    const written: Floor = {
+      name: 'the same rows written by one group-committing SQLite process',
+      run: () => rows.call<number>('deposit', { ...work, recipients: 200 }),
+      reach: 1 / 3,
+    };
     figures.push(
       {
         name: `mailbox deposits acked (fsynced)/s, ${BLOB_BYTES} B, ${count} depositor${count === 1 ? '' : 's'}`,
@@ -39,13 +44,7 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
         ours: async () =>
           BLOBS /
           (await peers.call<number>('deposit', { recipients: strangers, each, blobBytes: BLOB_BYTES })),
-        floors: [
-          {
-            name: 'the same rows written by one group-committing SQLite process',
-            run: () => rows.call<number>('deposit', { ...work, recipients: 200 }),
-            reach: 1 / 3,
-          },
-        ],
+        floors: [written],
       },
       {
         name: `mailbox drain/s, ${BLOB_BYTES} B, ${count} recipient${count === 1 ? '' : 's'}`,
@@ -56,10 +55,11 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
           return BLOBS / (await recipients.call<number>('drain', { each }));
         },
         floors: [
+          written,
           {
             name: 'the same rows read and deleted by one group-committing SQLite process',
             run: () => rows.call<number>('drain', { ...work, recipients: count }),
-            reach: 1 / 3,
+            reach: null,
           },
         ],
       },
