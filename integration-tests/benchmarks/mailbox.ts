@@ -4,7 +4,7 @@ import { addressOf, openPrograms } from './programs.ts';
 
 /** A short message in its envelope. */
 const BLOB_BYTES = 331;
-const BLOBS = 20_000;
+const BLOBS = 60_000;
 
 /** Rows a commit of the floor: the deposits that one stream has on its way. */
 const GROUP = 256;
