@@ -10,12 +10,13 @@ import { footprints } from './footprint.ts';
 import { liveFigures } from './live.ts';
 import { mailboxFigures } from './mailbox.ts';
 import { startupFigures } from './startup.ts';
-import { table } from './table.ts';
+import { markdown, table } from './table.ts';
 
 /*
- * npm run bench -- [--only live,mailbox,startup,footprint] [--runs 5] [--json bench-results.json]
+ * npm run bench -- [--only live,mailbox,startup,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
  *
- * Builds the package's programs and starts them, measures each figure in turn with its floors, prints a table, writes a JSON file.
+ * Builds the package's programs and starts them, measures each figure in turn with its floors, prints a table, writes a JSON file. `--markdown docs/figures.md` is how
+ * that page was made.
  */
 
 const GROUPS: Record<string, (stack: AsyncDisposableStack) => Promise<Figure[]>> = {
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: [...Object.keys(GROUPS), 'footprint'].join(',') },
     runs: { type: 'string', default: '5' },
     json: { type: 'string', default: 'bench-results.json' },
+    markdown: { type: 'string' },
   },
 });
 const chosen = values.only.split(',');
@@ -58,3 +60,16 @@ if (chosen.includes('footprint')) {
 const machine = `${cpus().length} cores (${cpus()[0]!.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
 process.stdout.write(`${machine}; median of ${runs}\n\n${table(measured)}\n`);
 await writeFile(values.json, `${JSON.stringify({ machine, runs, measured }, null, 2)}\n`);
+if (values.markdown !== undefined) {
+  const page = `# Figures
+
+Made by \`npm run bench -- --markdown docs/figures.md\`, on ${new Date().toISOString().slice(0, 10)}, with ${machine}.
+
+Each figure is measured in turn with its floors, in one run; the median of ${runs} turns after one that does not count (of
+memory and CPU, one reading while all run at the same time). The ratio is Tincan's figure to the floor's. The programs
+are the built ones, as an installed package runs them. [Where the time goes](performance.md) explains what is not reached.
+
+${markdown(measured)}
+`;
+  await writeFile(values.markdown, page);
+}

@@ -28,3 +28,22 @@ export function table(measured: readonly Measured[]): string {
   }
   return lines.join('\n');
 }
+
+/** The same as Markdown, for docs/figures.md. */
+export function markdown(measured: readonly Measured[]): string {
+  const rows = measured.flatMap(({ name, unit, ours, floors }) => {
+    const own = `${shown(median(ours))} ${unit}`;
+    if (floors.length === 0) return [[name, own, '', '', '']];
+    return floors.map((floor, index) => [
+      index === 0 ? name : '',
+      index === 0 ? own : '',
+      `${shown(median(floor.values))} ${unit}: ${floor.name}`,
+      floor.ratio.toFixed(2),
+      floor.reach === null
+        ? ''
+        : `${shown(floor.reach)}, ${floor.reached === true ? 'reached' : '**not reached**'}`,
+    ]);
+  });
+  const head = ['figure', 'Tincan', 'floor', 'ratio', 'asked'];
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
