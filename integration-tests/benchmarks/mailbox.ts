@@ -6,6 +6,9 @@ import { addressOf, openPrograms } from './programs.ts';
 const BLOB_BYTES = 331;
 const BLOBS = 60_000;
 
+/** Mailboxes that deposits are spread over. */
+const RECIPIENTS = 200;
+
 /** Rows a commit of the floor: the deposits that one stream has on its way. */
 const GROUP = 256;
 
@@ -28,12 +31,11 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
     const recipients = stack.use(benchProcess('light-peers.ts'));
     await peers.call('connect', { to, count });
     const drained = await recipients.call<string[]>('connect', { to, count });
-    const strangers = await peers.call<string[]>('strangers', { count: 200 });
     const each = BLOBS / count;
     const work = { rows: BLOBS, group: GROUP, blobBytes: BLOB_BYTES };
     const written: Floor = {
       name: 'the same rows written by one group-committing SQLite process',
-      run: () => rows.call<number>('deposit', { ...work, recipients: 200 }),
+      run: () => rows.call<number>('deposit', { ...work, recipients: RECIPIENTS }),
       reach: 1 / 3,
     };
     figures.push(
@@ -41,9 +43,12 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
         name: `mailbox deposits acked (fsynced)/s, ${BLOB_BYTES} B, ${count} depositor${count === 1 ? '' : 's'}`,
         unit: '/s',
         higherIsBetter: true,
-        ours: async () =>
-          BLOBS /
-          (await peers.call<number>('deposit', { recipients: strangers, each, blobBytes: BLOB_BYTES })),
+        async ours() {
+          // New ones each time: mailboxes far over any user's limit would be read again and again.
+          const strangers = await peers.call<string[]>('strangers', { count: RECIPIENTS });
+          const work = { recipients: strangers, each, blobBytes: BLOB_BYTES };
+          return BLOBS / (await peers.call<number>('deposit', work));
+        },
         floors: [written],
       },
       {
