@@ -45,8 +45,8 @@ export interface RunOptions {
  * A bootstrap node: phonebook, rendezvous point, mailboxes, relay and DHT server, with its HTTP endpoints. Resolves
  * after a clean stop, within 3 s of the signal.
  *
- * @throws StoreError (`held` when another process has the data directory), IdentityFileError, ListenError, or an error
- *   that names the setting at fault; nothing is left running then
+ * @throws StoreError (`held` when another process has the data directory, `internal` when the store breaks down later),
+ *   IdentityFileError, ListenError, or an error that names the setting at fault; nothing is left running then
  */
 export async function runBootstrap(config: BootstrapConfig, { signal, onReady }: RunOptions): Promise<void> {
   if (signal.aborted) return;
@@ -118,10 +118,13 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   };
   log.info(ready, 'ready');
   onReady(ready);
-  await new Promise<void>((resolve) => {
+  const told = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
+  // Without its store it could only turn everybody away: better to end, and be started again.
+  const broken = await Promise.race([told, store.brokenDown]);
+  if (broken !== undefined) throw broken;
   log.info('stopping');
 }
 

@@ -48,7 +48,8 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
     const peerId = peerIdOf(peer);
     const open = host.getConnections(peerId).find(({ status }) => status === 'open');
     if (open !== undefined) return open;
-    const reasons: string[] = [];
+    /** What failed, and at which steps: often one address is all that anybody knows. */
+    const reasons = new Map<string, string[]>();
     const attempt = async (
       step: string,
       dial: () => Promise<Connection | undefined>,
@@ -57,7 +58,8 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
         return await dial();
       } catch (error) {
         signal.throwIfAborted();
-        reasons.push(`${step}: ${(error as Error).message}`);
+        const { message } = error as Error;
+        reasons.set(message, [...(reasons.get(message) ?? []), step]);
         log('%s: %s: %s', peer, step, (error as Error).message);
         return undefined;
       }
@@ -93,7 +95,8 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
       return dialAt(multiaddrs, limit);
     });
     if (byDht !== undefined) return byDht;
-    throw new Error(reasons.length === 0 ? 'no address is known' : reasons.join('; '));
+    if (reasons.size === 0) throw new Error('no address is known');
+    throw new Error([...reasons].map(([message, steps]) => `${steps.join(', ')}: ${message}`).join('; '));
   };
 
   return {

@@ -4,12 +4,15 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { StoreClient } from './client.ts';
 import type { StoreError } from './operations.ts';
+import { fixtureStore } from './store-fixture.ts';
 import type { FixtureOperations } from './store-fixture.ts';
 import type { FixtureData } from './store-fixture-worker.ts';
+import { STORE_PRAGMAS } from './worker.ts';
 
 const WORKER = './store-fixture-worker';
 
@@ -149,7 +152,42 @@ void test('a worker that breaks down says what broke', async (t) => {
   // Asked for before the news of it has come.
   await assert.rejects(store.call('add', 'a'), broken);
   await assert.rejects(store.call('add', 'b'), { name: 'StoreError', code: 'closed' });
+  assert.equal((await store.brokenDown).message, broken.message);
   await store.close();
+});
+
+void test('a store in this thread groups the calls of a turn, and fails and closes like one in its own', async (t) => {
+  const openHere = (file: string) => {
+    const database = new DatabaseSync(file);
+    database.exec(STORE_PRAGMAS);
+    return fixtureStore(database);
+  };
+  const file = await databaseFile(t);
+  const store = StoreClient.openHere(({ file }) => openHere(file), { file });
+  t.after(() => store.close());
+  const { transactions } = await store.call('counts', undefined);
+  const outcomes = await Promise.allSettled([
+    store.call('add', 'a'),
+    store.call('addAndRefuse', 'b'),
+    store.call('add', 'c'),
+    store.call('all', undefined),
+  ]);
+  assert.deepEqual(
+    outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : outcome.reason.code)),
+    [1, 'newer-version', 2, ['a', 'c']],
+  );
+  assert.equal((await store.call('counts', undefined)).transactions, transactions + 2);
+  const late = store.call('add', 'd');
+  await store.close();
+  assert.equal(await late, 3);
+  await assert.rejects(store.call('add', 'e'), { name: 'StoreError', code: 'closed' });
+  const again = StoreClient.openHere(({ file }) => openHere(file), { file });
+  assert.deepEqual(await again.call('all', undefined), ['a', 'c', 'd']);
+  await again.close();
+  const broken = (): never => {
+    throw new TypeError('a fault');
+  };
+  assert.throws(() => StoreClient.openHere(broken, { file }), { name: 'StoreError', code: 'internal' });
 });
 
 void test('a store that can not be opened says why', async (t) => {
