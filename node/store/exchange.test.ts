@@ -293,16 +293,31 @@ test('whatever is lost, doubled, reordered or restarted: in the end everything h
 
 /**
  * Whether `name` can tell that it has lost a message: not when it has nothing left of its chain, nor when it has taken
- * since, under the same counter, what the author wrote in another past.
+ * since, under the same counter or an earlier one, what the author wrote in another past. Then the chain is left, and what
+ * counted as delivered in it is not looked at again; it takes that both have gone back.
  */
 function canTell(town: Town, name: Name, { row, counter }: StoredMessage): boolean {
-  const { chain } = town.stores[other(name)].database
+  const author = town.stores[other(name)].database;
+  const recipient = town.stores[name].database;
+  const { chain } = author
     .prepare('SELECT c.chain FROM messages m JOIN chains c ON c.id = m.chain WHERE m.row = ?')
     .get(row) as { chain: Uint8Array };
-  const known = town.stores[name].database
+  const known = recipient
     .prepare(`SELECT delivered FROM chains WHERE chain = ? AND direction = 1 AND delivered != '[]'`)
     .get(chain) as { delivered: string } | undefined;
-  return known !== undefined && !hasCounter(JSON.parse(known.delivered) as Range[], counter);
+  if (known === undefined || hasCounter(JSON.parse(known.delivered) as Range[], counter)) return false;
+  const before = (database: typeof author, direction: number): Map<number, string> =>
+    new Map(
+      database
+        .prepare(
+          `SELECT m.counter, hex(m.id) AS id FROM messages m JOIN chains c ON c.id = m.chain
+           WHERE c.chain = ? AND c.direction = ? AND m.counter < ?`,
+        )
+        .all(chain, direction, counter)
+        .map((found) => [found['counter'] as number, found['id'] as string]),
+    );
+  const written = before(author, 0);
+  return [...before(recipient, 1)].every(([at, id]) => written.get(at) === id);
 }
 
 test('whoever goes back to an old copy of the store: all that is still written arrives, once, and is not claimed before', () => {
