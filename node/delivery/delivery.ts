@@ -162,20 +162,10 @@ export function delivery(init: DeliveryInit): Delivery {
     messages: Uint8Array[],
     viaMailbox: boolean,
   ): Promise<Uint8Array[]> => {
-    const ends = new Uint32Array(messages.length);
-    let end = 0;
-    for (const [index, message] of messages.entries()) {
-      end += message.byteLength;
-      ends[index] = end;
-    }
-    // Not Buffer.concat: what it takes from Node's pool would cross to the store's thread with the whole pool.
-    const joined = new Uint8Array(end);
-    for (const [index, message] of messages.entries()) joined.set(message, ends[index]! - message.byteLength);
     const nowMs = now();
     const batch = await store.call('messages.receive', {
       peer,
-      messages: joined,
-      ends,
+      messages,
       viaMailbox,
       nowMs,
     });

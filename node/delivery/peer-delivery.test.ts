@@ -4,7 +4,7 @@ import type { OpenChat } from '../../protocols/chat/client.ts';
 import { decodeMessage } from '../../protocols/chat/message.ts';
 import { decodeFrame } from '../../protocols/chat/protocol.ts';
 import type { NodeOperations } from '../store/operations.ts';
-import { joined, messagesIn, testStore, unproved } from '../store/store-fixture.ts';
+import { messagesIn, testStore, unproved } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
 import { counted, fakeChat, fakeClock, outgoingChain, quiet, silentLog, until } from './delivery-fixture.ts';
 import type { FakeChat, FakeClock } from './delivery-fixture.ts';
@@ -117,7 +117,7 @@ const oweAck = (): void => {
   const far = testStore();
   const { frames } = far.operations['messages.send']({ items: [{ peer: 'me', text: 'hi' }], nowMs: 1 });
   far.close();
-  const batch = { peer: BOB, ...joined(messagesIn(frames)), viaMailbox: true, nowMs: clock.nowMs };
+  const batch = { peer: BOB, messages: messagesIn(frames), viaMailbox: true, nowMs: clock.nowMs };
   store.operations['messages.receive'](batch);
 };
 const owed = (): number => store.operations['messages.acks']({ peer: BOB, owedOnly: true }).answers.length;

@@ -5,7 +5,7 @@ import { ackedRanges, decodeFrame } from '../../protocols/chat/protocol.ts';
 import { hasCounter } from '../../protocols/chat/ranges.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import type { StoredMessage } from './history.ts';
-import { framesIn, joined, testStore } from './store-fixture.ts';
+import { framesIn, testStore } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW = 1_800_000_000_000;
@@ -129,7 +129,7 @@ class Town {
     }
     if (messages.length === 0) return [];
     const nowMs = this.clocks[name];
-    const batch = this.ops(name)['messages.receive']({ peer, ...joined(messages), viaMailbox, nowMs });
+    const batch = this.ops(name)['messages.receive']({ peer, messages, viaMailbox, nowMs });
     if (!this.restored) assert.deepEqual(batch.refused, []);
     return batch.answers;
   }

@@ -6,7 +6,7 @@ import { ackedRanges, decodeFrame } from '../../protocols/chat/protocol.ts';
 import { MAX_CHAINS_PER_PEER } from './chains.ts';
 import { newMessageId } from './message-id.ts';
 import type { AckedBatch } from './states.ts';
-import { joined, messagesIn, testStore, unproved } from './store-fixture.ts';
+import { messagesIn, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW = 1_800_000_000_000;
@@ -35,7 +35,7 @@ const waiting = (): Uint8Array[] =>
   });
 
 const receive = (messages: Uint8Array[]) =>
-  bob.operations['messages.receive']({ peer: 'ann', ...joined(messages), viaMailbox: false, nowMs: NOW });
+  bob.operations['messages.receive']({ peer: 'ann', messages, viaMailbox: false, nowMs: NOW });
 
 /** Acks reach ann; what came of each. */
 function tell(answers: Uint8Array[], opening = false): (AckedBatch | undefined)[] {
@@ -294,7 +294,7 @@ test('an id that was used before is the same message or none', () => {
   // Somebody else may use the id, and hides nothing with it.
   const theirs = bob.operations['messages.receive']({
     peer: 'mallory',
-    ...joined([written(0, 'mine')]),
+    messages: [written(0, 'mine')],
     viaMailbox: false,
     nowMs: NOW,
   });

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import fc from 'fast-check';
 import { formatMessageId } from './message-id.ts';
 import type { HistoryPosition, StoredMessage } from './history.ts';
-import { joined, messagesIn, testStore, unproved } from './store-fixture.ts';
+import { messagesIn, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW = 1_800_000_000_000;
@@ -28,7 +28,7 @@ const sendTo = (peer: string, text: string, nowMs: number) =>
 const writtenBy = (peer: string, texts: string[], nowMs: number): Uint8Array[] =>
   messagesIn(far.operations['messages.send']({ items: texts.map((text) => ({ peer, text })), nowMs }).frames);
 const receive = (peer: string, messages: Uint8Array[], nowMs: number) =>
-  ops()['messages.receive']({ peer, ...joined(messages), viaMailbox: false, nowMs });
+  ops()['messages.receive']({ peer, messages, viaMailbox: false, nowMs });
 const receiveFrom = (peer: string, texts: string[], nowMs: number) =>
   receive(peer, writtenBy(peer, texts, nowMs), nowMs);
 

@@ -6,7 +6,7 @@ import { encodeMessage, messageHash } from '../../protocols/chat/message.ts';
 import { ackedRanges, CHAT_LIMITS, decodeFrame } from '../../protocols/chat/protocol.ts';
 import { MessageSchema, Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
 import { newMessageId } from './message-id.ts';
-import { joined, testStore } from './store-fixture.ts';
+import { testStore } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const ALICE = 'alice';
@@ -52,7 +52,7 @@ function written(count: number, options: Written = {}): Uint8Array[] {
 }
 
 const receive = (messages: Uint8Array[], { viaMailbox = false, nowMs = NOW, peer = ALICE } = {}) =>
-  store.operations['messages.receive']({ peer, ...joined(messages), viaMailbox, nowMs });
+  store.operations['messages.receive']({ peer, messages, viaMailbox, nowMs });
 
 const page = (peer = ALICE) => store.operations['history.page']({ peer, limit: 10_000 });
 const counters = (peer = ALICE): number[] => page(peer).map(({ counter }) => counter);
@@ -191,7 +191,7 @@ test('no numbers make the store fail, or keep us from writing', () => {
       );
       for (const message of messages) {
         const [batch] = store.group([
-          ['messages.receive', { peer: ALICE, ...joined([message]), viaMailbox: true, nowMs: NOW }],
+          ['messages.receive', { peer: ALICE, messages: [message], viaMailbox: true, nowMs: NOW }],
         ]);
         assert.ok('answers' in (batch as object), JSON.stringify(batch));
       }

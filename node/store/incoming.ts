@@ -11,11 +11,10 @@ import type { ClockReading } from './clock.ts';
 import type { HeldMessages } from './held.ts';
 import { INCOMING } from './schema.ts';
 
-/** Messages of one author, as they came, concatenated; `ends[i]` is where the i-th ends. */
+/** Messages of one author, encoded, as they came. */
 export interface ReceiveArguments {
   peer: string;
-  messages: Uint8Array;
-  ends: Uint32Array;
+  messages: readonly Uint8Array[];
   /** Through a mailbox: then nobody is at the other end to take the acknowledgement, and it stays owed. */
   viaMailbox: boolean;
   nowMs: number;
@@ -127,13 +126,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
 
   return {
     /** Commits what is new of a batch from one author. A message that can't be taken does not hold up the others. */
-    'messages.receive': ({
-      peer: peerId,
-      messages,
-      ends,
-      viaMailbox,
-      nowMs,
-    }: ReceiveArguments): ReceivedBatch => {
+    'messages.receive': ({ peer: peerId, messages, viaMailbox, nowMs }: ReceiveArguments): ReceivedBatch => {
       const peer = chains.peerKey(peerId);
       const rows: number[] = [];
       const indexes: number[] = [];
@@ -145,10 +138,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
         refusals.push(encodeRefusal(message.chain, message.counter, reason));
         refused.push(why);
       };
-      let start = 0;
-      for (const [index, end] of ends.entries()) {
-        const body = messages.subarray(start, end);
-        start = end;
+      for (const [index, body] of messages.entries()) {
         let message: ChatMessage;
         try {
           message = decodeMessage(body);

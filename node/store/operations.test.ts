@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { NodeOperations } from './operations.ts';
 import { migrate } from './schema.ts';
-import { joined, messagesIn, testStore, unproved } from './store-fixture.ts';
+import { messagesIn, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW = 1_800_000_000_000;
@@ -64,7 +64,7 @@ function callsOf(
         nowMs,
       });
       const messages = messagesIn(frames).filter((_, index) => index % 3 !== 1);
-      return [['messages.receive', { peer, ...joined(messages), viaMailbox: number % 2 === 0, nowMs }]];
+      return [['messages.receive', { peer, messages, viaMailbox: number % 2 === 0, nowMs }]];
     }
     case 'acked':
       return [['messages.acked', { peer, chain, ...unproved([{ first: number, last: number + 1 }]) }]];

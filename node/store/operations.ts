@@ -20,7 +20,7 @@ export type NodeOperations = OutgoingOperations &
   HistoryOperations &
   PeopleOperations;
 
-/** The daemon's store, as the main thread holds it. */
+/** The daemon's store, as its other parts hold it. */
 export type NodeStore = Pick<StoreClient<NodeOperations>, 'call' | 'waiting'>;
 
 /** The operations on an open database with the schema in place. */

@@ -108,13 +108,6 @@ export function unproved(ranges: readonly Range[]): { ranges: AckedRange[]; open
   return { ranges: ranges.map((range) => ({ ...range, hash: NO_HASH })), opening: false };
 }
 
-/** Many messages as `messages.receive` takes them. */
-export function joined(messages: readonly Uint8Array[]): { messages: Uint8Array; ends: Uint32Array } {
-  let end = 0;
-  const ends = Uint32Array.from(messages, ({ byteLength }) => (end += byteLength));
-  return { messages: new Uint8Array(Buffer.concat(messages)), ends };
-}
-
 /** The encoded frames in bytes as they go onto a stream. */
 export function framesIn(encoded: Uint8Array): Uint8Array[] {
   return new FrameDecoder(1 << 20).push(encoded);
