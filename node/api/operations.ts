@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { contract, ErrorBody } from '../../protocols/control/contract.ts';
-import type { ControlOperations } from '../../protocols/control/contract.ts';
+import type { ControlOperations, Operation } from '../../protocols/control/contract.ts';
 import { ERROR_STATUS, routes } from '../../protocols/control/routes.ts';
 import type { ErrorCode, RouteName } from '../../protocols/control/routes.ts';
 
@@ -19,17 +19,6 @@ export const ERROR_MEANINGS: Record<ErrorCode, string> = {
   timeout: 'It did not happen in the time given; a message is still on its way',
   'disk-full': 'There is no room on the disk; nothing was changed',
 };
-
-/** One operation of the contract, as the server sees all of them. */
-interface AnyOperation {
-  summary: string;
-  params?: z.ZodObject;
-  query?: z.ZodObject;
-  body?: z.ZodType;
-  response: z.ZodType;
-  status?: 200 | 201;
-  errors: readonly ErrorCode[];
-}
 
 /** Errors any request can end with. */
 const COMMON_ERRORS: readonly ErrorCode[] = [
@@ -57,7 +46,7 @@ export function addOperations(
 ): void {
   for (const name of Object.keys(routes) as RouteName[]) {
     const { method, path } = routes[name];
-    const operation: AnyOperation = contract[name];
+    const operation: Operation = contract[name];
     const { summary, params, query, body, response, status = 200 } = operation;
     const run = operations[name] as (input: object, options: { signal: AbortSignal }) => unknown;
     const errors = new Set([

@@ -1,16 +1,21 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { encodeMessage, ID_BYTES, messageHash } from '../../protocols/chat/message.ts';
 import { CHAT_LIMITS, encodeMessageFrame } from '../../protocols/chat/protocol.ts';
-import { addRange, contiguousUpTo, missingFrom } from '../../protocols/chat/ranges.ts';
+import {
+  addRange,
+  contiguousUpTo,
+  missingFrom,
+  withoutRanges,
+  withRanges,
+} from '../../protocols/chat/ranges.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import { encodeFrames, framedBytes } from '../../protocols/framing/frames.ts';
 import type { Chain, Chains } from './chains.ts';
 import { tick } from './clock.ts';
 import { newMessageId } from './message-id.ts';
 import { OUTGOING } from './schema.ts';
-import { withoutRanges, withRanges } from './states.ts';
 
-/** Messages just committed to the outbox, column by column: cheap to hand between threads. */
+/** Messages just committed to the outbox, column by column: few objects for many messages. */
 export interface SentBatch {
   rows: Float64Array;
   counters: Float64Array;

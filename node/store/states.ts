@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { ID_BYTES, messageHash } from '../../protocols/chat/message.ts';
 import type { AckedRange } from '../../protocols/chat/protocol.ts';
-import { addRange, contiguousUpTo, missingFrom } from '../../protocols/chat/ranges.ts';
+import { addRange, contiguousUpTo, withoutRanges, withRanges } from '../../protocols/chat/ranges.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
 import { chainForks } from './forks.ts';
@@ -30,16 +30,6 @@ export interface AckedBatch extends SettledBatch {
    * - `impossible`: the same, but there have been so many new chains that it is no longer believed to be a mishap.
    */
   outcome: 'taken' | 'forked' | 'impossible';
-}
-
-/** What of `ranges` is not in `known`. */
-export function withoutRanges(ranges: readonly Range[], known: readonly Range[]): Range[] {
-  return ranges.flatMap(({ first, last }) => missingFrom(known, first, last));
-}
-
-/** The counters that are in either. */
-export function withRanges(known: Range[], ranges: readonly Range[]): Range[] {
-  return ranges.reduce<Range[]>((all, { first, last }) => addRange(all, first, last), known);
 }
 
 /** What became of own messages: told by others, range by range. */

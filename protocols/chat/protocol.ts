@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { InvalidMessageError } from '@libp2p/interface';
 import { BundleSchema, FrameSchema } from './chat_pb.ts';
 import type { Ack, Frame, Hello, Refusal_Reason } from './chat_pb.ts';
+import { MAX_TEXT_BYTES } from './limits.ts';
 import { contiguousUpTo } from './ranges.ts';
 import type { Range, Ranges } from './ranges.ts';
 
@@ -15,8 +16,8 @@ export const CHAT_PROTOCOL = '/chat/1.0.0';
 export const CHAT_VERSION = 0;
 
 export const CHAT_LIMITS = {
-  /** Text of one message. Its bundle and envelope then fit the mailbox's 64 KiB padding class. */
-  maxTextBytes: 48 * 1024,
+  /** Text of one message. */
+  maxTextBytes: MAX_TEXT_BYTES,
   /** A frame: the longest message with its metadata, or a hello with card and certificate; doubled for later versions. */
   maxFrameBytes: 96 * 1024,
   /** Ranges beyond the gap in one Ack; what does not fit is acknowledged once the gap closes. */

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { addRange, contiguousUpTo, hasCounter, missingBefore, missingFrom } from './ranges.ts';
+import {
+  addRange,
+  contiguousUpTo,
+  hasCounter,
+  missingBefore,
+  missingFrom,
+  withoutRanges,
+  withRanges,
+} from './ranges.ts';
 import type { Range, Ranges } from './ranges.ts';
 
 const MOST = 60;
@@ -94,3 +102,19 @@ void test('counters come in order, in any order, twice, and up to the largest', 
     { first: 1, last: largest },
   ]);
 });
+
+void test('withRanges and withoutRanges', () =>
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 30 }), fc.array(range, { maxLength: 30 }), (some, others) => {
+      const a = sets(some);
+      const b = sets(others);
+      assert.deepEqual(
+        new Set(withRanges(a.ranges, b.ranges).flatMap(counters)),
+        new Set([...a.model, ...b.model]),
+      );
+      assert.deepEqual(
+        new Set(withoutRanges(a.ranges, b.ranges).flatMap(counters)),
+        new Set([...a.model].filter((counter) => !b.model.has(counter))),
+      );
+    }),
+  ));

@@ -55,6 +55,16 @@ export function missingFrom(ranges: Ranges, first: number, last: number): Range[
   return missing;
 }
 
+/** The counters that are in either set. */
+export function withRanges(known: Ranges, ranges: Ranges): Range[] {
+  return ranges.reduce<Range[]>((all, { first, last }) => addRange(all, first, last), [...known]);
+}
+
+/** What of `ranges` is not in `known`. */
+export function withoutRanges(ranges: Ranges, known: Ranges): Range[] {
+  return ranges.flatMap(({ first, last }) => missingFrom(known, first, last));
+}
+
 /** How many counters just before `counter` are not in the set, when `counter` itself is. */
 export function missingBefore(ranges: Ranges, counter: number): number {
   let previous = 0;

@@ -216,7 +216,8 @@ export const Event = z.discriminatedUnion('type', [
     ),
 ]);
 
-interface Operation {
+/** One operation of the contract, as the server sees all of them. */
+export interface Operation {
   summary: string;
   params?: z.ZodObject;
   query?: z.ZodObject;

@@ -57,5 +57,5 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 /** The states an outgoing message passes through, in this order; `failed` can follow `queued` or `stored`. */
 export const MESSAGE_STATES = ['queued', 'stored', 'delivered', 'read', 'failed'] as const;
 
-/** Text of one message, in bytes of UTF-8. Small enough that its envelope fits the mailbox's 64 KiB padding class. */
-export const MAX_TEXT_BYTES = 48 * 1024;
+/** Text of one message, in bytes of UTF-8: what the chat protocol carries. */
+export { MAX_TEXT_BYTES } from '../chat/limits.ts';
