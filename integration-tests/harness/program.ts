@@ -38,6 +38,8 @@ export interface ProgramInit {
   env?: NodeJS.ProcessEnv;
   /** Default: the checkout's `tincan`. */
   command?: readonly string[];
+  /** Put before the command, to run it somewhere else: `ip netns exec NAME`. */
+  prefix?: readonly string[];
 }
 
 /** A program that can be stopped, killed and started again. */
@@ -55,6 +57,10 @@ export interface Program {
   stop(signal?: 'SIGTERM' | 'SIGINT'): Promise<Exit>;
   /** SIGKILL. */
   kill(): Promise<Exit>;
+  /** SIGSTOP: it holds its connections and its files, and does nothing. */
+  pause(): void;
+  /** SIGCONT, after `pause`. */
+  resume(): void;
 }
 
 export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -62,7 +68,7 @@ export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], HOME: '/nonexistent', TZ: 'UTC', ...env };
 }
 
-export function program({ label, args, env, command = TINCAN }: ProgramInit): Program {
+export function program({ label, args, env, command = TINCAN, prefix = [] }: ProgramInit): Program {
   let log = '';
   let ready: Ready | undefined;
   let running: { child: ChildProcess; exited: Promise<Exit> } | undefined;
@@ -99,7 +105,7 @@ export function program({ label, args, env, command = TINCAN }: ProgramInit): Pr
 
     async start() {
       if (running !== undefined) throw new Error(`${label} runs already`);
-      const [file, ...before] = command as [string, ...string[]];
+      const [file, ...before] = [...prefix, ...command] as [string, ...string[]];
       const child = spawn(file, [...before, ...args(ready), '--json'], {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: environment(env),
@@ -148,5 +154,13 @@ export function program({ label, args, env, command = TINCAN }: ProgramInit): Pr
     },
 
     kill: () => end('SIGKILL'),
+
+    pause() {
+      mustRun().child.kill('SIGSTOP');
+    },
+
+    resume() {
+      mustRun().child.kill('SIGCONT');
+    },
   };
 }

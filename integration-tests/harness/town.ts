@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { daemonOf } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
 import { program } from './program.ts';
-import type { Program, ProgramInit } from './program.ts';
+import type { Program, ProgramInit, Ready } from './program.ts';
 
 export interface Bootstrap {
   /** After a restart it has the same addresses. */
@@ -14,13 +14,31 @@ export interface Bootstrap {
   multiaddr: string;
 }
 
-export interface DaemonOptions {
+/** Where in a network a program runs, and how others reach it. */
+export interface Place {
+  /** Put before its command. */
+  prefix: readonly string[];
+  /** Multiaddr to listen on. */
+  listen: string;
+  /** What others are told instead, where they have to come another way. */
+  announce?: string;
+  /** Host of its HTTP server. */
+  httpHost: string;
+}
+
+export interface ProgramOptions {
+  /** Added at the end. */
+  args?: readonly string[];
+  /** Loopback unless said. */
+  place?: Place;
+  env?: NodeJS.ProcessEnv;
+}
+
+export interface DaemonOptions extends ProgramOptions {
   name?: string;
   bootstrap?: readonly (Bootstrap | string)[];
   /** Whether messages may wait in mailboxes. Yes unless said. */
   allowUnsealed?: boolean;
-  /** Added at the end. */
-  args?: readonly string[];
   dataDir?: string;
 }
 
@@ -28,14 +46,14 @@ export interface DaemonOptions {
 export interface Town extends AsyncDisposable {
   folder: string;
   signal: AbortSignal;
-  bootstrap(options?: { args?: readonly string[] }): Promise<Bootstrap>;
+  bootstrap(options?: ProgramOptions): Promise<Bootstrap>;
   /** `label` names it in logs and names its data directory. */
   daemon(label: string, options?: DaemonOptions): Promise<Daemon>;
   /** What all of them have said. */
   logs(): string;
 }
 
-const LOOPBACK = '/ip4/127.0.0.1/tcp/0';
+const LOOPBACK: Place = { prefix: [], listen: '/ip4/127.0.0.1/tcp/0', httpHost: '127.0.0.1' };
 
 /** @param signal ends what the town's members wait for */
 export async function openTown({ signal }: { signal: AbortSignal }): Promise<Town> {
@@ -53,15 +71,17 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
     folder,
     signal,
 
-    async bootstrap({ args = [] } = {}) {
+    async bootstrap({ args = [], place = LOOPBACK, env = {} } = {}) {
       const dataDir = join(folder, `bootstrap-${programs.length}`);
       const node = add({
         label: `bootstrap node ${programs.length}`,
+        prefix: place.prefix,
+        env,
         args: (before) => [
           'bootstrap',
           `--data-dir=${dataDir}`,
-          ...(before?.multiaddrs ?? [LOOPBACK]).map((address) => `--listen=${withoutPeer(address)}`),
-          `--http=${before === undefined ? '127.0.0.1:0' : new URL(before.http).host}`,
+          ...addressArgs(place, before),
+          `--http=${before === undefined ? `${place.httpHost}:0` : new URL(before.http).host}`,
           '--log-level=debug',
           ...args,
         ],
@@ -70,14 +90,19 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
       return { program: node, dataDir, multiaddr: `${withoutPeer(multiaddrs[0]!)}/p2p/${peerId}` };
     },
 
-    async daemon(label, { name, bootstrap = [], allowUnsealed = true, args = [], dataDir } = {}) {
+    async daemon(label, options = {}) {
+      const { name, bootstrap = [], allowUnsealed = true, args = [], dataDir } = options;
+      const { place = LOOPBACK, env = {} } = options;
       const home = dataDir ?? join(folder, label);
       const node = add({
         label: `daemon of ${label}`,
+        prefix: place.prefix,
+        env,
         args: () => [
           'daemon',
           `--data-dir=${home}`,
-          `--listen=${LOOPBACK}`,
+          ...addressArgs(place, undefined),
+          `--http=${place.httpHost}:0`,
           '--log-level=debug',
           ...(name === undefined ? [] : [`--name=${name}`]),
           ...bootstrap.map((node) => `--bootstrap=${typeof node === 'string' ? node : node.multiaddr}`),
@@ -101,6 +126,12 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
       await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     },
   };
+}
+
+/** After a restart a program listens where it did before, unless what it announced says nothing of that. */
+function addressArgs({ listen, announce }: Place, before: Ready | undefined): string[] {
+  if (announce !== undefined) return [`--listen=${listen}`, `--announce=${announce}`];
+  return (before?.multiaddrs ?? [listen]).map((address) => `--listen=${withoutPeer(address)}`);
 }
 
 function withoutPeer(multiaddr: string): string {
