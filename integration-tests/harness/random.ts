@@ -1,5 +1,8 @@
-/** Random numbers in [0, 1) that a seed gives again (mulberry32), so that a failure can be told to somebody else. */
-export function randomFrom(seed: number): () => number {
+/** Gives the next number in [0, 1). */
+export type Random = () => number;
+
+/** Random numbers that a seed gives again (mulberry32), so that a failure can be told to somebody else. */
+export function randomFrom(seed: number): Random {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
