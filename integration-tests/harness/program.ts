@@ -17,6 +17,9 @@ const STOP_MS = 10_000;
 /** Output kept of a program, for when a test fails. */
 const LOG_CHARS = 200_000;
 
+/** As pino writes a line at `error` or `fatal`. */
+const ERROR_LINE = /^\{"level":[56]0\b/;
+
 /** What `tincan daemon --json` and `tincan bootstrap --json` print when they are ready. */
 export interface Ready {
   ready: true;
@@ -47,6 +50,8 @@ export interface Program {
   readonly label: string;
   /** All it ever said on standard output and error. */
   readonly log: string;
+  /** Lines of its log at the level `error`, from all its runs. */
+  readonly errors: readonly string[];
   readonly pid: number;
   /** What it said when it was ready the last time. */
   readonly ready: Ready;
@@ -70,6 +75,7 @@ export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
 
 export function program({ label, args, env, command = TINCAN, prefix = [] }: ProgramInit): Program {
   let log = '';
+  const errors: string[] = [];
   let ready: Ready | undefined;
   let running: { child: ChildProcess; exited: Promise<Exit> } | undefined;
   const keep = (chunk: string): void => {
@@ -92,6 +98,7 @@ export function program({ label, args, env, command = TINCAN, prefix = [] }: Pro
     get log() {
       return log;
     },
+    errors,
     get pid() {
       return mustRun().child.pid!;
     },
@@ -115,6 +122,7 @@ export function program({ label, args, env, command = TINCAN, prefix = [] }: Pro
         createInterface({ input: stream }).on('line', (line) => {
           // The stack's own small talk would push out what the program says.
           if (!line.includes('"component":"libp2p:')) keep(`${line}\n`);
+          if (ERROR_LINE.test(line)) errors.push(line);
         });
       }
       const exited = new Promise<Exit>((done) => {
