@@ -51,6 +51,8 @@ export interface Town extends AsyncDisposable {
   daemon(label: string, options?: DaemonOptions): Promise<Daemon>;
   /** What all of them have said. */
   logs(): string;
+  /** Error lines of their logs, each with whose it is. */
+  errors(): string[];
 }
 
 const LOOPBACK: Place = { prefix: [], listen: '/ip4/127.0.0.1/tcp/0', httpHost: '127.0.0.1' };
@@ -118,6 +120,10 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
 
     logs() {
       return programs.map(({ label, log }) => `===== ${label}\n${log}`).join('\n');
+    },
+
+    errors() {
+      return programs.flatMap(({ label, errors }) => errors.map((line) => `${label}: ${line}`));
     },
 
     async [Symbol.asyncDispose]() {
