@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { lstat, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { basename, isAbsolute, join } from 'node:path';
+import { passCommitPoint } from '../protocols/group-commit/commit-points.ts';
 
 /** The longest path a Unix socket can have: 108 bytes on Linux, 104 on macOS, with the final NUL. */
 const MAX_SOCKET_PATH_BYTES = 103;
@@ -44,7 +45,9 @@ async function replaceFile(file: string, text: string): Promise<void> {
   // What a crash left there may have other permissions, which writing keeps.
   await rm(fresh, { force: true });
   await writeFile(fresh, text, { mode: 0o600, flag: 'wx' });
+  passCommitPoint('before-commit', [basename(file)]);
   await rename(fresh, file);
+  passCommitPoint('after-commit', [basename(file)]);
 }
 
 async function loadOrCreateToken(file: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { DatabaseSync } from 'node:sqlite';
+import { passCommitPoint } from './commit-points.ts';
 import { StoreError, storeErrorCode } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 
@@ -79,13 +80,19 @@ function runTransaction({ database, operations, rolledBack }: OpenStore, calls: 
         replies.push(failure(id, error));
       }
     }
+    passCommitPoint('before-commit', operationsOf(calls));
     database.exec('COMMIT');
+    passCommitPoint('after-commit', operationsOf(calls));
     return replies;
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK');
     rolledBack();
     return calls.map(({ id }) => failure(id, error));
   }
+}
+
+function* operationsOf(calls: readonly Call[]): Generator<string> {
+  for (const { operation } of calls) yield operation;
 }
 
 /** What every store is opened with. */

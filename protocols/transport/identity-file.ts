@@ -1,7 +1,8 @@
 import { open, readFile, rename, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
 import type { Ed25519PrivateKey, PrivateKey } from '@libp2p/interface';
+import { passCommitPoint } from '../group-commit/commit-points.ts';
 
 /** The identity file is there and can't be used. Nothing has been changed. */
 export class IdentityFileError extends Error {
@@ -23,7 +24,9 @@ async function create(file: string): Promise<Ed25519PrivateKey> {
   } finally {
     await handle.close();
   }
+  passCommitPoint('before-commit', [basename(file)]);
   await rename(draft, file);
+  passCommitPoint('after-commit', [basename(file)]);
   // Windows can't open a directory.
   if (process.platform !== 'win32') {
     const directory = await open(dirname(file), 'r');
