@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
+import { ORDERS_VARIABLE } from './faults/orders.ts';
 import { copyCheckout, hostNode, npmEnvironment } from './harness/checkout.ts';
 import type { HostNode } from './harness/checkout.ts';
 import { runCommand } from './harness/command.ts';
@@ -106,6 +107,14 @@ void test(
       files.filter((file) => /test|fixture|fake|integration/.test(file)),
       [],
     );
+    // The product says when it commits; what makes it fail there stays with the tests.
+    for (const file of files.filter((file) => file.endsWith('.js'))) {
+      const text = await readFile(join(checkout, file), 'utf8');
+      assert.ok(
+        !text.includes(ORDERS_VARIABLE) && !/\bfaults\//.test(text),
+        `${file} knows of the fault hook`,
+      );
+    }
 
     const empty = join(folder, 'empty');
     await mkdir(empty);

@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, ChildProcessByStdio } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { hooked } from '../faults/hooked.ts';
+import type { Hooked } from '../faults/hooked.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -43,6 +46,8 @@ export interface ProgramInit {
   command?: readonly string[];
   /** Put before the command, to run it somewhere else: `ip netns exec NAME`. */
   prefix?: readonly string[];
+  /** Lets it be told to fail from inside. */
+  hook?: boolean;
 }
 
 /** A program that can be stopped, killed and started again. */
@@ -66,6 +71,8 @@ export interface Program {
   pause(): void;
   /** SIGCONT, after `pause`. */
   resume(): void;
+  /** Gives it an order, if it was made with `hook`. Before its start: what can be done when it starts. */
+  tell: Hooked['tell'];
 }
 
 export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -73,7 +80,9 @@ export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], HOME: '/nonexistent', TZ: 'UTC', ...env };
 }
 
-export function program({ label, args, env, command = TINCAN, prefix = [] }: ProgramInit): Program {
+export function program(init: ProgramInit): Program {
+  const { label, args, env, command = TINCAN, prefix = [] } = init;
+  const hook = init.hook === true ? hooked(label) : undefined;
   let log = '';
   const errors: string[] = [];
   let ready: Ready | undefined;
@@ -114,9 +123,10 @@ export function program({ label, args, env, command = TINCAN, prefix = [] }: Pro
       if (running !== undefined) throw new Error(`${label} runs already`);
       const [file, ...before] = [...prefix, ...command] as [string, ...string[]];
       const child = spawn(file, [...before, ...args(ready), '--json'], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: environment(env),
-      });
+        stdio: ['ignore', 'pipe', 'pipe', ...(hook === undefined ? [] : (['ipc'] as const))],
+        env: environment(hook === undefined ? env : hook.environment(env ?? {})),
+      }) as ChildProcessByStdio<null, Readable, Readable>;
+      hook?.attach(child);
       keep(`--- started, process ${child.pid}\n`);
       for (const stream of [child.stdout, child.stderr]) {
         createInterface({ input: stream }).on('line', (line) => {
@@ -169,6 +179,11 @@ export function program({ label, args, env, command = TINCAN, prefix = [] }: Pro
 
     resume() {
       mustRun().child.kill('SIGCONT');
+    },
+
+    async tell(order) {
+      if (hook === undefined) throw new Error(`${label} has no hook to be told through`);
+      return hook.tell(order);
     },
   };
 }

@@ -32,6 +32,8 @@ export interface ProgramOptions {
   /** Loopback unless said. */
   place?: Place;
   env?: NodeJS.ProcessEnv;
+  /** Lets it be told to fail from inside. */
+  hook?: boolean;
 }
 
 export interface DaemonOptions extends ProgramOptions {
@@ -73,12 +75,13 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
     folder,
     signal,
 
-    async bootstrap({ args = [], place = LOOPBACK, env = {} } = {}) {
+    async bootstrap({ args = [], place = LOOPBACK, env = {}, hook = false } = {}) {
       const dataDir = join(folder, `bootstrap-${programs.length}`);
       const node = add({
         label: `bootstrap node ${programs.length}`,
         prefix: place.prefix,
         env,
+        hook,
         args: (before) => [
           'bootstrap',
           `--data-dir=${dataDir}`,
@@ -94,12 +97,13 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
 
     async daemon(label, options = {}) {
       const { name, bootstrap = [], allowUnsealed = true, args = [], dataDir } = options;
-      const { place = LOOPBACK, env = {} } = options;
+      const { place = LOOPBACK, env = {}, hook = false } = options;
       const home = dataDir ?? join(folder, label);
       const node = add({
         label: `daemon of ${label}`,
         prefix: place.prefix,
         env,
+        hook,
         args: () => [
           'daemon',
           `--data-dir=${home}`,
