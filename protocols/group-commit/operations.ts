@@ -1,3 +1,5 @@
+import { dirname } from 'node:path';
+
 /**
  * A store is a set of named operations, each one argument in and one value out (both structured-cloneable), that run
  * inside a worker thread on one SQLite connection. What a process asks for in one turn of its event loop, and
@@ -53,4 +55,38 @@ export function storeErrorCode(error: unknown): StoreErrorCode {
   if (error instanceof StoreError) return error.code;
   const errcode = (error as { errcode?: unknown }).errcode;
   return typeof errcode === 'number' ? (SQLITE_CODES[errcode & 0xff] ?? 'internal') : 'internal';
+}
+
+/** Errors of a statement that is right, when the tables that it is about are not all there. */
+const SCHEMA_GONE = /^no such (?:table|column|index)/;
+
+/**
+ * What to tell of an error about a store's file, so that its user knows which file, and what to do.
+ *
+ * @param file undefined for a database in memory
+ */
+export function explainStoreError(
+  file: string | null | undefined,
+  error: unknown,
+): { message: string; code: StoreErrorCode } {
+  const { message } = error as Error;
+  const known = storeErrorCode(error);
+  const code = known === 'internal' && SCHEMA_GONE.test(message) ? 'corrupt' : known;
+  if (file === null || file === undefined) return { message, code };
+  switch (code) {
+    case 'held':
+      return { message: `another process has ${file} open; stop it or choose another data directory`, code };
+    case 'corrupt':
+      return {
+        message: `${file} is damaged (${message}); stop the program, then run: tincan doctor --repair --data-dir ${dirname(file)}`,
+        code,
+      };
+    case 'io':
+      return {
+        message: `${file} can't be read or written (${message}); see to the disk, and to who may use the file`,
+        code,
+      };
+    default:
+      return { message, code };
+  }
 }

@@ -1,7 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { DatabaseSync } from 'node:sqlite';
 import { passCommitPoint } from './commit-points.ts';
-import { StoreError, storeErrorCode } from './operations.ts';
+import { explainStoreError, StoreError } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 
 /** What a call's changes have to survive: a power cut, or only the end of the process. */
@@ -62,7 +62,7 @@ function runTransaction({ database, operations, rolledBack }: OpenStore, calls: 
   const replies: Reply[] = [];
   const failure = (id: number, error: unknown): Reply => ({
     id,
-    error: { message: (error as Error).message, code: storeErrorCode(error) },
+    error: explainStoreError(database.location(), error),
   });
   try {
     database.exec('BEGIN');
@@ -113,11 +113,7 @@ export function openStoreFile<Data extends StoreData, Store extends OpenStore>(
   try {
     return open(data);
   } catch (error) {
-    const code = storeErrorCode(error);
-    const message =
-      code === 'held'
-        ? `another process has ${data.file} open; stop it or choose another data directory`
-        : (error as Error).message;
+    const { message, code } = explainStoreError(data.file, error);
     throw new StoreError(message, code, { cause: error });
   }
 }
