@@ -15,6 +15,7 @@ import { backoffMs } from './delivery/backoff.ts';
 import { signedPeerRecord } from './host.ts';
 import type { Host } from './host.ts';
 import { parsePeerId } from './peer-ids.ts';
+import { dropSilent } from './silent-connections.ts';
 
 /** Where all Tincan daemons register, so that any rendezvous client finds them. */
 export const RENDEZVOUS_NAMESPACE = 'tincan';
@@ -50,6 +51,8 @@ export interface BootstrapLink {
   readonly phonebook: PhonebookClient;
   /** Says "I am here" again at once: the name, the card or the addresses have changed. */
   refresh(): void;
+  /** Asks the node for a sign of life, and drops the connection if there is none: then it is dialled anew. */
+  verify(): Promise<void>;
   /** Runs until the signal fires. */
   run(): Promise<void>;
 }
@@ -151,14 +154,16 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
       let intervalMs = RENEW_INTERVAL_MS;
       let trouble: string | null = null;
       const say = async (act: (options: { signal: AbortSignal }) => Promise<void>): Promise<void> => {
+        const late = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
         try {
-          await act({ signal: AbortSignal.any([connected, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]) });
+          await act({ signal: AbortSignal.any([connected, late]) });
           status.lastSeenMs = nowMs();
         } catch (error) {
           if (connected.aborted) return;
           // The last one counts: the phonebook's refusals are what a person can do something about.
           trouble = describe(error as Error);
           log('%p: %s', peerId, trouble);
+          if (late.aborted) await self.verify();
         }
       };
       await say(async (options) => {
@@ -213,6 +218,10 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
     refresh() {
       fresh = true;
       wake?.();
+    },
+    async verify() {
+      const dropped = await dropSilent(host.getConnections(peerId), { signal });
+      if (dropped > 0) log('%p does not answer any more: its connection was dropped', peerId);
     },
     async run() {
       for (let failures = 1; !signal.aborted; failures++) {

@@ -140,6 +140,11 @@ export async function runDaemon(
     host,
     askPhonebooks: directory.askPhonebooks,
     decisions: () => delivery.decisions,
+    onSilence() {
+      for (const link of connectedLinks()) {
+        link.verify().catch((error: unknown) => log.debug({ err: error }, 'a bootstrap node was not asked'));
+      }
+    },
     log: partLog(log, 'reach'),
   });
   const mailboxes = createMailboxes({
@@ -153,7 +158,7 @@ export async function runDaemon(
   });
   const delivery: Delivery = createDelivery({
     store,
-    ways: { openChat: reach.openChat, deposit: mailboxes.deposit },
+    ways: { openChat: reach.openChat, deposit: mailboxes.deposit, verify: reach.verify },
     log: partLog(log, 'delivery'),
     now: nowMs,
     random,

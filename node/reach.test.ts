@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { defaultLogger } from '@libp2p/logger';
+import { PING_PROTOCOL } from '@libp2p/ping';
 import { createHost } from './host.ts';
 import type { Host } from './host.ts';
 import { NOON_MS, person, resolvedPeer } from './phonebook-fixture.ts';
@@ -27,6 +29,7 @@ function reachFrom(host: Host, askPhonebooks: ReachInit['askPhonebooks'] = async
     host,
     askPhonebooks,
     decisions: () => assert.fail('no chat in these tests'),
+    onSilence: () => assert.fail('nobody is silent in these tests'),
     log: defaultLogger().forComponent('test'),
   });
 }
@@ -62,4 +65,16 @@ void test('with nobody to ask, not in the DHT either, the reason is told soon; a
   const { connect } = reachFrom(here);
   await assert.rejects(connect(peerId, { signal }), /DHT: /);
   await assert.rejects(connect(peerId, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+});
+
+void test('a peer that is connected and answers stays connected', async (t) => {
+  const [here, there] = await Promise.all([startHost(t), startHost(t)]);
+  const { addAddresses, connect, verify } = reachFrom(here);
+  const peer = there.peerId.toString();
+  await addAddresses(peer, there.getMultiaddrs().map(String));
+  const connection = await connect(peer, { signal });
+  assert.equal(await verify(peer, { signal }), true);
+  assert.equal(connection.status, 'open');
+  // The question leaves no stream behind.
+  while (connection.streams.some(({ protocol }) => protocol === PING_PROTOCOL)) await delay(5);
 });

@@ -8,6 +8,8 @@ import type { Directory } from './directory.ts';
 import type { Host } from './host.ts';
 import { addressesOfPeer } from './peer-addresses.ts';
 import { peerIdOf } from './peer-ids.ts';
+import { dropSilent } from './silent-connections.ts';
+import type { VerifyOptions } from './silent-connections.ts';
 
 /** Dialling the addresses at hand, before others are asked for newer ones. */
 const DIAL_TIMEOUT_MS = 5_000;
@@ -28,6 +30,8 @@ export interface Reach {
   connect(peer: string, options: { signal: AbortSignal }): Promise<Connection>;
   /** A chat stream on it, with the greetings done. */
   openChat(peer: string, options: { signal: AbortSignal }): Promise<OpenChat>;
+  /** Asks a peer for a sign of life on each of its connections, and drops those that give none: then it resolves to false. */
+  verify(peer: string, options: VerifyOptions): Promise<boolean>;
   /** Remembers addresses of a peer that came from an invite or a phonebook; passes over what does not lead to it. */
   addAddresses(peer: string, addresses: readonly string[]): Promise<void>;
 }
@@ -36,10 +40,12 @@ export interface ReachInit {
   host: Pick<Host, 'peerId' | 'dial' | 'getConnections' | 'peerRouting' | 'peerStore'>;
   askPhonebooks: Directory['askPhonebooks'];
   decisions: () => ChatDecisions;
+  /** A connection was dropped because nothing came over it any more: others may lead nowhere, too. */
+  onSilence: () => void;
   log: Logger;
 }
 
-export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach {
+export function reach({ host, askPhonebooks, decisions, onSilence, log }: ReachInit): Reach {
   const timed = (signal: AbortSignal, ms: number): AbortSignal =>
     AbortSignal.any([signal, AbortSignal.timeout(ms)]);
 
@@ -99,17 +105,34 @@ export function reach({ host, askPhonebooks, decisions, log }: ReachInit): Reach
     throw new Error([...reasons].map(([message, steps]) => `${steps.join(', ')}: ${message}`).join('; '));
   };
 
+  const verify: Reach['verify'] = async (peer, options) => {
+    const dropped = await dropSilent(host.getConnections(peerIdOf(peer)), options);
+    if (dropped === 0) return true;
+    log('%s does not answer any more: its connection was dropped', peer);
+    onSilence();
+    return false;
+  };
+
   return {
     connect,
 
     async openChat(peer, { signal }) {
       const connection = await connect(peer, { signal });
-      const stream = await connection.newStream(CHAT_PROTOCOL, {
-        signal: timed(signal, STREAM_TIMEOUT_MS),
-        runOnLimitedConnection: true,
-      });
-      return openChat(stream, peer, decisions(), { signal });
+      const late = AbortSignal.timeout(STREAM_TIMEOUT_MS);
+      try {
+        const stream = await connection.newStream(CHAT_PROTOCOL, {
+          signal: AbortSignal.any([signal, late]),
+          runOnLimitedConnection: true,
+        });
+        return await openChat(stream, peer, decisions(), { signal });
+      } catch (error) {
+        // Else the next attempt would take the same connection, which leads nowhere.
+        if (late.aborted && !signal.aborted) await verify(peer, { signal });
+        throw error;
+      }
     },
+
+    verify,
 
     async addAddresses(peer, addresses) {
       const multiaddrs = addressesOfPeer(addresses, peer);

@@ -73,6 +73,7 @@ function person(): Person {
       async deposit(peer, frames) {
         self.deposits.push({ peer, frames });
       },
+      verify: async () => true,
     },
     log: Object.assign((...args: unknown[]) => {
       self.log.push(args.join(' '));

@@ -6,6 +6,7 @@ import type { NodeStore } from '../store/operations.ts';
 import type { SentBatch } from '../store/outgoing.ts';
 import { testStore, unproved } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
+import type { VerifyOptions } from '../silent-connections.ts';
 import { counted, fakeChat, outgoingChain, quiet, until } from './delivery-fixture.ts';
 import type { FakeChat } from './delivery-fixture.ts';
 import { liveSender } from './live-sender.ts';
@@ -13,15 +14,29 @@ import type { LiveSender } from './live-sender.ts';
 
 const BOB = 'bob';
 const NOW = 1_800_000_000_000;
+const SUSPECT_MS = 3_000;
 
 let store: TestStore;
 let chat: FakeChat;
 let sender: LiveSender;
 let running: Promise<void>;
+/** The peer was asked for a sign of life. */
+let questions: (VerifyOptions & { answer: () => void })[];
 
 function open(client: NodeStore = store.client): void {
   chat = fakeChat();
-  sender = liveSender(chat, BOB, client);
+  questions = [];
+  sender = liveSender({
+    chat,
+    peer: BOB,
+    store: client,
+    verify(options) {
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      questions.push({ ...options, answer: () => resolve(true) });
+      options.signal.addEventListener('abort', () => resolve(true));
+      return promise;
+    },
+  });
   running = sender.run();
   running.catch(() => undefined);
 }
@@ -164,7 +179,10 @@ test('without acknowledgements for thirty seconds the stream is given up; any of
   mock.restoreAll();
   assert.deepEqual(
     timers.map(({ ms, refreshed }) => [ms, refreshed]),
-    [[CHAT_LIMITS.ackTimeoutMs, 2]],
+    [
+      [CHAT_LIMITS.ackTimeoutMs, 2],
+      [SUSPECT_MS, 2],
+    ],
   );
   assert.equal(chat.closedWith, undefined);
   timers[0]!.fire();
@@ -182,6 +200,47 @@ test('a stream on which everything is acknowledged may be silent for ever', asyn
   offer(commit(1));
   mock.timers.tick(CHAT_LIMITS.ackTimeoutMs);
   await assert.rejects(running, { name: 'TimeoutError' });
+});
+
+test('a peer that acknowledges nothing is asked for a sign of life, again and again, with patience for what it was sent', async () => {
+  commit(2, 20_000);
+  open();
+  await wrote(2);
+  mock.timers.tick(SUSPECT_MS - 1);
+  assert.equal(questions.length, 0);
+  mock.timers.tick(1);
+  assert.equal(questions.length, 1);
+  assert.ok(questions[0]!.extraMs! > 10_000 && Number.isInteger(questions[0]!.extraMs));
+  mock.timers.tick(SUSPECT_MS);
+  assert.equal(questions.length, 1, 'the first one is still under way');
+  questions[0]!.answer();
+  await quiet();
+  mock.timers.tick(SUSPECT_MS);
+  assert.equal(questions.length, 2);
+  // Asked for by others, too: it is one question.
+  const verified = sender.verify();
+  ack(1, 1);
+  assert.equal(await verified, true);
+  assert.deepEqual([questions[1]!.signal.aborted, questions.length], [true, 2]);
+  ack(2, 2);
+  mock.timers.tick(SUSPECT_MS * 3);
+  await quiet();
+  assert.equal(questions.length, 2, 'nothing waits any more');
+  assert.equal(chat.closedWith, undefined);
+});
+
+test('who is being asked when the stream ends is left alone', async () => {
+  commit(1);
+  open();
+  await wrote(1);
+  mock.timers.tick(SUSPECT_MS);
+  chat.end();
+  await running;
+  await quiet();
+  assert.equal(questions[0]!.signal.aborted, true);
+  mock.timers.tick(SUSPECT_MS * 3);
+  assert.equal(await sender.verify(), false);
+  assert.equal(questions.length, 1);
 });
 
 test('an acknowledgement of what was not written here does not count for what was', async () => {

@@ -3,6 +3,7 @@ import type { OpenChat } from '../../protocols/chat/client.ts';
 import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import { encodeFrames } from '../../protocols/framing/frames.ts';
+import type { VerifyOptions } from '../silent-connections.ts';
 import type { NodeStore } from '../store/operations.ts';
 
 /** Read from the store at a time, when the outbox is behind: a few writes of 64 KiB. */
@@ -13,6 +14,15 @@ const MAX_UNACKNOWLEDGED_BYTES = 4 * 1024 * 1024;
 
 /** Commits whose frames may wait for a read of the outbox to finish; beyond that the outbox is read again. */
 const MAX_DEFERRED = 64;
+
+/**
+ * Messages that stay unacknowledged for this long make a connection suspect: more than any honest commit takes, and soon
+ * enough for the mailbox to be of use.
+ */
+const SUSPECT_AFTER_MS = 3_000;
+
+/** A link slower than 32 kbit/s may be taken for dead; on others an answer gets through behind all that was written. */
+const SLOWEST_BYTES_PER_MS = 4;
 
 /** Feeds one open chat stream from the outbox, in order, within the window of unacknowledged messages. */
 export interface LiveSender {
@@ -25,6 +35,11 @@ export interface LiveSender {
   acknowledged(chain: number, settled: readonly Range[]): void;
   /** There may be something new in the outbox. */
   wake(): void;
+  /**
+   * Resolves to true when the peer has given a sign of life, and what it acknowledges meanwhile is one; to false when it is
+   * given up, or the stream is over anyway.
+   */
+  verify(): Promise<boolean>;
   /** Frames that are not messages. */
   write(frames: Uint8Array[]): void;
   /** Runs until the stream is over. Rejects with what broke it. */
@@ -39,7 +54,15 @@ interface Offer {
   encoded: Uint8Array;
 }
 
-export function liveSender(chat: OpenChat, peer: string, store: NodeStore): LiveSender {
+export interface LiveSenderInit {
+  chat: OpenChat;
+  peer: string;
+  store: NodeStore;
+  /** Asks the peer for a sign of life, and breaks the connection when there is none: then it resolves to false. */
+  verify(options: VerifyOptions): Promise<boolean>;
+}
+
+export function liveSender({ chat, peer, store, verify: askPeer }: LiveSenderInit): LiveSender {
   /** Per chain, the last counter written to this stream. */
   const cursors = new Map<number, number>();
   let unacknowledged = 0;
@@ -53,6 +76,8 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
   let over = false;
   let wakeUp: (() => void) | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let suspicion: NodeJS.Timeout | undefined;
+  let asking: { done: Promise<boolean>; heard: AbortController } | undefined;
 
   const wake = (): void => {
     dirty = true;
@@ -66,6 +91,32 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
       () => chat.close(new TimeoutError('messages were not acknowledged in time')),
       CHAT_LIMITS.ackTimeoutMs,
     );
+    suspicion ??= setTimeout(() => void suspect(), SUSPECT_AFTER_MS);
+  };
+
+  const verify = (): Promise<boolean> => {
+    if (over) return Promise.resolve(false);
+    if (asking === undefined) {
+      const heard = new AbortController();
+      const extraMs = Math.ceil(unacknowledgedBytes / SLOWEST_BYTES_PER_MS);
+      const done = askPeer({ signal: heard.signal, extraMs }).finally(() => {
+        asking = undefined;
+      });
+      asking = { done, heard };
+    }
+    return asking.done;
+  };
+  /** Asks again and again while messages wait: the peer may have been cut off since it answered. */
+  const suspect = async (): Promise<void> => {
+    const fired = suspicion;
+    await verify();
+    if (suspicion !== fired) return;
+    clearTimeout(fired);
+    suspicion = setTimeout(() => void suspect(), SUSPECT_AFTER_MS);
+  };
+  const trust = (): void => {
+    clearTimeout(suspicion);
+    suspicion = undefined;
   };
 
   /** Moves what the window allows from the outbox to the stream. True when there may be more. */
@@ -144,13 +195,19 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
         unacknowledgedBytes = 0;
         clearTimeout(timer);
         timer = undefined;
-      } else timer?.refresh();
+        trust();
+      } else {
+        timer?.refresh();
+        suspicion?.refresh();
+      }
+      asking?.heard.abort();
       if (full) {
         full = false;
         wake();
       }
     },
     wake,
+    verify,
     write(frames) {
       chat.write(encodeFrames(frames));
     },
@@ -158,6 +215,8 @@ export function liveSender(chat: OpenChat, peer: string, store: NodeStore): Live
       const finished = chat.closed.finally(() => {
         over = true;
         clearTimeout(timer);
+        trust();
+        asking?.heard.abort();
         wakeUp?.();
       });
       const feeding = (async () => {

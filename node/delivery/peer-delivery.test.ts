@@ -26,6 +26,8 @@ let chats: FakeChat[];
 /** What was left in the mailbox: counters, or the other frames' kinds. `mailbox` decides what becomes of it. */
 let deposited: (number | string)[][];
 let mailbox: () => Promise<void>;
+/** What asking for a sign of life comes to. */
+let verify: () => Promise<boolean>;
 let storedRows: number;
 
 beforeEach(() => {
@@ -38,6 +40,7 @@ beforeEach(() => {
   deposited = [];
   storedRows = 0;
   mailbox = () => Promise.resolve();
+  verify = () => Promise.resolve(true);
   delivery = create();
 });
 afterEach(async () => {
@@ -68,6 +71,7 @@ function create(): PeerDelivery {
           }),
         );
       },
+      verify: () => verify(),
     },
     log: silentLog,
     now: () => clock.nowMs,
@@ -393,6 +397,25 @@ test('an acknowledgement that comes to be owed while a stream is open goes on it
     chat.writes.flatMap(({ others }) => others.map((body) => body.case)),
     ['ack'],
   );
+});
+
+test('what came through the mailbox beside a stream that leads nowhere is acknowledged through the mailbox', async () => {
+  send();
+  const chat = await reached();
+  await until(() => chat.counters().length === 1);
+  settle(chat);
+  verify = async () => {
+    chat.end(new Error('no sign of life'));
+    return false;
+  };
+  clock.nowMs += 5_000;
+  oweAck();
+  delivery.wake();
+  await until(() => delivery.live === undefined, 'the end of the stream');
+  assert.deepEqual([owed(), chat.writes.flatMap(({ others }) => others)], [1, []]);
+  await unreachable();
+  await until(() => owed() === 0);
+  assert.deepEqual(deposited, [['ack']]);
 });
 
 test('an acknowledgement that is owed goes to the mailbox of who can not be reached, and stays owed if refused', async () => {

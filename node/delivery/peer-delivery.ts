@@ -2,6 +2,7 @@ import type { Logger } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
 import { FrameDecoder } from '../../protocols/framing/frames.ts';
 import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
+import type { VerifyOptions } from '../silent-connections.ts';
 import type { NodeStore } from '../store/operations.ts';
 import type { PendingChain } from '../store/outgoing.ts';
 import type { ChangedBatch } from '../store/states.ts';
@@ -37,6 +38,8 @@ export interface Ways {
    * @throws when there is none, or all refuse; the message says why
    */
   deposit(peer: string, frames: Uint8Array[], options: { signal: AbortSignal }): Promise<void>;
+  /** Asks the peer for a sign of life, and drops the connections that give none: then it resolves to false. */
+  verify(peer: string, options: VerifyOptions): Promise<boolean>;
 }
 
 export interface PeerDeliveryInit {
@@ -151,9 +154,18 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
 
   const payLive = async (sender: LiveSender): Promise<void> => payAcks((frames) => sender.write(frames));
 
+  /**
+   * Pays on a stream that has been open for a while. That messages came through the mailbox beside it may mean that it
+   * leads nowhere, and what goes out on it counts as paid.
+   */
+  const payVerified = async (sender: LiveSender): Promise<void> => {
+    if ((await store.call('messages.acks', { peer, owedOnly: true })).answers.length === 0) return;
+    if ((await sender.verify()) && live === sender) await payLive(sender);
+  };
+
   /** Stays with an open stream until it is over. A stream that ends at once counts as a failed attempt. */
   const stayLive = async (chat: OpenChat): Promise<void> => {
-    const sender = liveSender(chat, peer, store);
+    const sender = liveSender({ chat, peer, store, verify: (options) => ways.verify(peer, options) });
     const sinceMs = now();
     live = sender;
     fresh = false;
@@ -262,7 +274,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
       if (live !== undefined) {
         live.wake();
         // What breaks this breaks the stream's own reading of the store too, and that is reported there.
-        payLive(live).catch(() => undefined);
+        payVerified(live).catch(() => undefined);
         return;
       }
       fresh = true;

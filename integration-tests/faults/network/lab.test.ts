@@ -33,7 +33,7 @@ void test('packets between hosts vanish and come twice as they are told to', asy
   const [here, there] = [await lab.place('here'), await lab.place('there')];
   const address = there.listen.split('/')[2]!;
   const [file, ...args] = [...there.prefix, process.execPath, '-e', ECHO];
-  const echo = spawn(file!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const echo = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => echo.kill());
   await once(echo.stdout, 'data');
   const count = async (): Promise<[number, number]> => {
