@@ -30,7 +30,7 @@ void test('packets between hosts vanish and come twice as they are told to', asy
     return;
   }
   await using lab = opened;
-  const [here, there] = [await lab.place('here'), await lab.place('there')];
+  const [here, there] = [await lab.place('here'), await lab.place('there'), await lab.place('elsewhere')];
   const address = there.listen.split('/')[2]!;
   const [file, ...args] = [...there.prefix, process.execPath, '-e', ECHO];
   const echo = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -42,9 +42,13 @@ void test('packets between hosts vanish and come twice as they are told to', asy
   };
 
   assert.deepEqual(await count(), [400, 400]);
-  await lab.partition('there', 'here', { oneWay: true });
+  const [lift] = await Promise.all([
+    lab.partition('there', 'here', { oneWay: true }),
+    lab.partition('there', 'elsewhere'),
+  ]);
   assert.deepEqual(await count(), [0, 0]);
-  await lab.heal();
+  await lift();
+  assert.deepEqual(await count(), [400, 400]);
   await lab.weather('here', { lost: 0.2, doubled: 0 });
   const [, some] = await count();
   assert.ok(some > 150 && some < 350, `of 400, ${some} came through a loss of 20% each way`);

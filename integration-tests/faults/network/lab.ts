@@ -12,11 +12,11 @@ export interface Lab extends AsyncDisposable {
   readonly delays: boolean;
   /** A host of its own for a program. */
   place(label: string): Promise<Place>;
-  /** Packets from one to the other vanish, and those back too unless `oneWay`. */
-  partition(from: string, to: string, options?: { oneWay?: boolean }): Promise<void>;
-  /** What becomes of packets to and from a host. */
+  /** Packets from one to the other vanish, and those back too unless `oneWay`. Returns what lifts just this. */
+  partition(from: string, to: string, options?: { oneWay?: boolean }): Promise<() => Promise<void>>;
+  /** What becomes of packets to and from a host, from now on. */
   weather(label: string, weather: HostWeather): Promise<void>;
-  /** Fair weather, no partitions. */
+  /** Fair weather for all, no partitions. */
   heal(): Promise<void>;
   /** Fetches from a program's HTTP server, which nobody outside its host can reach. */
   fetchText(label: string, url: string): Promise<string>;
@@ -66,15 +66,22 @@ export async function openLab({ signal }: { signal: AbortSignal }): Promise<Lab 
   ];
 
   const hosts = new Map<string, Host>();
-  const cuts = new Map<string, { from: string; to: string }>();
+  const cuts = new Set<{ from: string; to: string }>();
   const weathers = new Map<string, HostWeather>();
 
-  const applyRules = async (): Promise<void> => {
-    const rules = routerRules(
-      [...cuts.values()],
-      Array.from(weathers, ([address, weather]) => ({ address, ...weather })),
-    );
-    await run([...inHost('router'), 'nft', '-f', '-'], rules, signal);
+  let applied = Promise.resolve();
+  /** One after the other, each with what is to be by then: faults come at the same time. */
+  const applyRules = (): Promise<void> => {
+    const apply = async (): Promise<void> => {
+      const rules = routerRules(
+        [...cuts],
+        Array.from(weathers, ([address, weather]) => ({ address, ...weather })),
+      );
+      await run([...inHost('router'), 'nft', '-f', '-'], rules, signal);
+    };
+    const next = applied.then(apply);
+    applied = next.catch(() => undefined);
+    return next;
   };
   const hostOf = (label: string): Host => {
     const host = hosts.get(label);
@@ -126,9 +133,14 @@ export async function openLab({ signal }: { signal: AbortSignal }): Promise<Lab 
 
     async partition(from, to, { oneWay = false } = {}) {
       const [one, other] = [hostOf(from).address, hostOf(to).address];
-      cuts.set(`${one} ${other}`, { from: one, to: other });
-      if (!oneWay) cuts.set(`${other} ${one}`, { from: other, to: one });
+      const made = [{ from: one, to: other }];
+      if (!oneWay) made.push({ from: other, to: one });
+      for (const cut of made) cuts.add(cut);
       await applyRules();
+      return async () => {
+        for (const cut of made) cuts.delete(cut);
+        await applyRules();
+      };
     },
 
     async weather(label, weather) {
