@@ -141,7 +141,7 @@ function serveGarbage(): void {
   channel.unref();
 }
 
-async function obey(order: Order): Promise<Answers[Order['type']]> {
+async function obey(order: Exclude<Order, { type: 'arm-at-start' }>): Promise<Answers[Order['type']]> {
   switch (order.type) {
     case 'arm': {
       const { type: _, ...trap } = order;
@@ -167,7 +167,7 @@ async function obey(order: Order): Promise<Answers[Order['type']]> {
 
 function obeyOverIpc(): void {
   if (process.send === undefined) return;
-  process.on('message', ({ id, order }: { id: number; order: Order }) => {
+  process.on('message', ({ id, order }: { id: number; order: Parameters<typeof obey>[0] }) => {
     void obey(order).then((answer) => process.send!({ id, answer }));
   });
   // Listening must not keep a finished program alive.

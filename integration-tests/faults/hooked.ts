@@ -26,13 +26,26 @@ export function hooked(label: string): Hooked {
   let child: ChildProcess | undefined;
   let nextId = 1;
 
-  const keep = (order: Order): void => {
-    if (order.type === 'arm') {
-      const { type: _, ...trap } = order;
-      next.traps.push(trap);
-    } else if (order.type === 'disarm') next.traps = [];
-    else if (order.type !== 'clock')
-      throw new Error(`${label} does not run, and can't say its ${order.type}`);
+  /** Keeps what is for the next start. True for what is for nothing else. */
+  const keep = (order: Order, runs: boolean): boolean => {
+    switch (order.type) {
+      case 'arm':
+      case 'arm-at-start': {
+        const { type, ...trap } = order;
+        if (type === 'arm' && runs) return false;
+        next.traps.push(trap);
+        return true;
+      }
+      case 'disarm':
+        next.traps = [];
+        return !runs;
+      case 'clock':
+        next.offsetMs = order.offsetMs;
+        return !runs;
+      default:
+        if (!runs) throw new Error(`${label} does not run, and can't say its ${order.type}`);
+        return false;
+    }
   };
 
   return {
@@ -55,12 +68,8 @@ export function hooked(label: string): Hooked {
     },
 
     async tell<Given extends Order>(order: Given): Promise<Answers[Given['type']]> {
-      if (order.type === 'clock') next.offsetMs = order.offsetMs;
-      const told = child;
-      if (told?.connected !== true) {
-        keep(order);
-        return undefined as Answers[Given['type']];
-      }
+      const told = child?.connected === true ? child : undefined;
+      if (keep(order, told !== undefined) || told === undefined) return undefined as Answers[Given['type']];
       const id = nextId++;
       const answered = new Promise<Answers[Given['type']]>((resolve) => {
         waiting.set(id, resolve);

@@ -2,6 +2,8 @@
 export type Order =
   /** Does something to itself when it passes a commit point. */
   | ({ type: 'arm' } & Trap)
+  /** The same, of the process that is started next. */
+  | ({ type: 'arm-at-start' } & Trap)
   /** Forgets all that was armed and has not happened, and lets the disk work again. */
   | { type: 'disarm' }
   /** Sets its clock this far from the machine's, in all its threads. Holds over restarts, until told otherwise. */
@@ -34,6 +36,7 @@ export interface Passed {
 
 export interface Answers {
   arm: undefined;
+  'arm-at-start': undefined;
   disarm: undefined;
   clock: undefined;
   'collect-garbage': NodeJS.MemoryUsage;

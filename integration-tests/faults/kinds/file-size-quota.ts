@@ -38,4 +38,6 @@ export const kind: FaultKind<FileSizeQuota> = {
     if (!(await limit('unlimited')) && program.running && program.pid === pid)
       throw new Error(`the quota of ${program.label} could not be lifted`);
   },
+
+  causes: [/^(?!.*a part of the daemon).*StoreError.*disk I\/O error/, /EFBIG/],
 };

@@ -29,4 +29,6 @@ export const kind: FaultKind<FullDisk> = {
       await order(program, { type: 'disarm' });
     }
   },
+
+  causes: [/^(?!.*a part of the daemon).*StoreError.*disk is full/, /ENOSPC/],
 };
