@@ -1,0 +1,251 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { openTown } from '../harness/town.ts';
+import type { Bootstrap, Town } from '../harness/town.ts';
+import type { Daemon } from '../harness/daemon.ts';
+import type { Program } from '../harness/program.ts';
+import { stranger } from '../harness/stranger.ts';
+import { waitFor } from '../harness/wait-for.ts';
+import { INSPECTED, inspector } from './resources-inspector.ts';
+import type { Inspector } from './resources-inspector.ts';
+import { resourcesOf } from './resources.ts';
+
+/*
+ * Looks for leaks: does the same thing thousands of times, and says how many bytes of each program a single one left
+ * behind, garbage collected. `node integration-tests/faults/resources-growth.ts [--rounds N] [--settle SECONDS]
+ * [--classes] [load…]`
+ */
+
+/** The first rounds fill what is filled once: caches, compiled code, the event log. */
+const WARM_UP_ROUNDS = 2;
+const TEXT = 'x'.repeat(140);
+
+interface Players {
+  town: Town;
+  bootstrap: Bootstrap;
+  ada: Daemon;
+  ben: Daemon;
+  signal: AbortSignal;
+}
+
+interface Load {
+  /** What is counted. */
+  unit: string;
+  each: number;
+  /** Does it `each` times. */
+  run(players: Players): Promise<void>;
+}
+
+async function sendAll({ ada, ben, signal }: Players, count: number): Promise<void> {
+  const stream = ada.client.sendStream({ signal });
+  const to = ben.peerId;
+  const sending = (async () => {
+    for (let sent = 0; sent < count; sent++) if (!stream.send({ to, text: TEXT })) await stream.drain();
+    stream.end();
+  })();
+  for await (const answers of stream.batches)
+    for (const answer of answers) if ('error' in answer) throw new Error(answer.error.message);
+  await sending;
+}
+
+const LOADS: Record<string, Load> = {
+  messages: { unit: 'message', each: 10_000, run: async (players) => sendAll(players, 10_000) },
+
+  single: {
+    unit: 'single send',
+    each: 1_000,
+    async run({ ada, ben, signal }) {
+      for (let sent = 0; sent < 1_000; sent++)
+        await ada.client.call('send', { to: ben.peerId, text: TEXT, wait: 'delivered' }, { signal });
+    },
+  },
+
+  reconnects: {
+    unit: 'connection',
+    each: 100,
+    async run({ ada, ben, signal }) {
+      for (let time = 0; time < 100; time++) {
+        await ada.client.call('disconnect', { who: ben.peerId }, { signal }).catch(() => undefined);
+        // A daemon takes so many new connections a second from one address, and no more.
+        await waitFor('a connection', () => ada.client.call('connect', { who: ben.peerId }, { signal }), {
+          signal,
+        });
+        await ada.send(ben.peerId, TEXT, 'delivered');
+      }
+    },
+  },
+
+  restarts: {
+    unit: 'restart of the friend',
+    each: 5,
+    async run({ ada, ben }) {
+      for (let time = 0; time < 5; time++) {
+        await ben.program.kill();
+        await ada.send(ben.peerId, TEXT);
+        await ben.program.start();
+        await ben.connected();
+        await ada.send(ben.peerId, TEXT, 'delivered');
+      }
+    },
+  },
+
+  bootstrap: {
+    unit: 'restart of the bootstrap node',
+    each: 3,
+    async run({ bootstrap, ada, ben }) {
+      for (let time = 0; time < 3; time++) {
+        await bootstrap.program.kill();
+        await bootstrap.program.start();
+        await Promise.all([ada.connected(), ben.connected()]);
+      }
+    },
+  },
+
+  reads: {
+    unit: 'round of API calls',
+    each: 500,
+    async run({ ada, ben, signal }) {
+      for (let time = 0; time < 500; time++) {
+        await ada.client.call('status', {}, { signal });
+        await ada.client.call('history', { who: ben.peerId, limit: 20 }, { signal });
+        await ada.client.call('peers', {}, { signal });
+      }
+    },
+  },
+
+  lookups: {
+    unit: 'lookup',
+    each: 300,
+    async run({ ada, ben, signal }) {
+      for (let time = 0; time < 300; time++)
+        await ada.client.call('whois', { who: ben.peerId }, { signal }).catch(() => undefined);
+    },
+  },
+
+  readers: {
+    unit: 'event stream',
+    each: 300,
+    async run({ ada, ben }) {
+      for (let time = 0; time < 300; time++) {
+        const stop = new AbortController();
+        const events = ada.client.events({ signal: stop.signal });
+        const first = events[Symbol.asyncIterator]().next();
+        if (time % 50 === 0) await ada.send(ben.peerId, TEXT, 'delivered');
+        await ada.client.call('identity', {}, {});
+        stop.abort();
+        await first.catch(() => undefined);
+      }
+    },
+  },
+
+  strangers: {
+    unit: 'stranger at the bootstrap node',
+    each: 100,
+    async run({ bootstrap, signal }) {
+      for (let time = 0; time < 100; time++) {
+        await using somebody = await stranger({ signal });
+        const stream = await somebody.open(bootstrap.multiaddr, '/ipfs/ping/1.0.0');
+        stream.abort(new Error('enough'));
+      }
+    },
+  },
+
+  callers: {
+    unit: 'stranger at a daemon',
+    each: 100,
+    async run({ ada, signal }) {
+      for (let time = 0; time < 100; time++) {
+        await using somebody = await stranger({ signal });
+        const [address] = ada.program.ready.multiaddrs;
+        const stream = await somebody.open(address!, '/ipfs/ping/1.0.0');
+        stream.abort(new Error('enough'));
+      }
+    },
+  },
+};
+
+async function openPlayers(town: Town, signal: AbortSignal): Promise<Players> {
+  const env = INSPECTED;
+  const bootstrap = await town.bootstrap({ env });
+  const ada = await town.daemon('ada', { bootstrap: [bootstrap], name: 'ada', env });
+  const ben = await town.daemon('ben', { bootstrap: [bootstrap], name: 'ben', env });
+  await Promise.all([ada.connected(), ben.connected()]);
+  await waitFor('ben to be found', async () => ada.knows('ben'), { signal });
+  await ada.send('ben', 'hello', 'delivered');
+  return { town, bootstrap, ada, ben, signal };
+}
+
+interface Look {
+  bytes: number;
+  handles: number;
+  classes: Map<string, number> | undefined;
+}
+
+async function held(program: Program): Promise<number> {
+  using there = await inspector(program);
+  const { heapBytes, bufferBytes } = await there.held();
+  return heapBytes + bufferBytes;
+}
+
+async function classesOf(program: Program): Promise<Map<string, number>> {
+  using there: Inspector = await inspector(program);
+  return await there.classes();
+}
+
+async function measure(
+  name: string,
+  { unit, each, run }: Load,
+  { rounds, settleMs, showClasses }: { rounds: number; settleMs: number; showClasses: boolean },
+): Promise<void> {
+  process.stdout.write(`${name}\n`);
+  const { signal } = new AbortController();
+  await using town = await openTown({ signal });
+  const players = await openPlayers(town, signal);
+  const programs = [players.bootstrap, players.ada, players.ben].map(({ program }) => program);
+  const look = async (program: Program): Promise<Look> => ({
+    bytes: await held(program),
+    handles: (await resourcesOf(program.pid))?.handles ?? NaN,
+    classes: showClasses ? await classesOf(program) : undefined,
+  });
+  const pids = programs.map(({ pid }) => pid);
+  for (let round = 0; round < WARM_UP_ROUNDS; round++) await run(players);
+  await delay(settleMs, undefined, { signal });
+  const before = await Promise.all(programs.map(look));
+  for (let round = 0; round < rounds; round++) await run(players);
+  await delay(settleMs, undefined, { signal });
+  const after = await Promise.all(programs.map(look));
+  for (const [at, { label, pid }] of programs.entries()) {
+    if (pid !== pids[at]) continue;
+    const times = rounds * each;
+    const [first, last] = [before[at]!, after[at]!];
+    const left = ((last.bytes - first.bytes) / times).toFixed(0);
+    const mib = [first, last].map(({ bytes }) => (bytes / 1024 / 1024).toFixed(2)).join(' -> ');
+    const handles = `${first.handles} -> ${last.handles}`;
+    process.stdout.write(`${label}: ${left} bytes a ${unit} (${times}; ${mib} MiB; ${handles} handles)\n`);
+    if (first.classes === undefined || last.classes === undefined) continue;
+    const more = [...last.classes]
+      .map(([key, count]) => ({ key, more: count - (first.classes!.get(key) ?? 0) }))
+      .filter((grown) => grown.more >= times / 20)
+      .sort((a, b) => b.more - a.more);
+    for (const grown of more.slice(0, 20)) process.stdout.write(`    ${grown.more} more: ${grown.key}\n`);
+  }
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '6' },
+    // Longer than our timers run: what only waits for one is no leak.
+    settle: { type: 'string', default: '65' },
+    classes: { type: 'boolean', default: false },
+  },
+});
+for (const name of positionals.length === 0 ? Object.keys(LOADS) : positionals) {
+  const load = LOADS[name];
+  if (load === undefined) throw new Error(`no load ${name}; there are ${Object.keys(LOADS).join(', ')}`);
+  await measure(name, load, {
+    rounds: Number(values.rounds),
+    settleMs: Number(values.settle) * 1000,
+    showClasses: values.classes,
+  });
+}
