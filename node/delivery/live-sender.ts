@@ -21,8 +21,11 @@ const MAX_DEFERRED = 64;
  */
 const SUSPECT_AFTER_MS = 3_000;
 
-/** A link slower than 32 kbit/s may be taken for dead; on others an answer gets through behind all that was written. */
-const SLOWEST_BYTES_PER_MS = 4;
+/**
+ * An answer comes behind all that was written before: one message of the longest gets through in time at 40 kbit/s, many
+ * by the acknowledgements of those before.
+ */
+const SLOWEST_BYTES_PER_MS = 16;
 
 /** Feeds one open chat stream from the outbox, in order, within the window of unacknowledged messages. */
 export interface LiveSender {

@@ -418,6 +418,21 @@ test('what came through the mailbox beside a stream that leads nowhere is acknow
   assert.deepEqual(deposited, [['ack']]);
 });
 
+test('a stream is put to the test when the peer or the network comes back', async () => {
+  send();
+  const chat = await reached();
+  let asked = 0;
+  verify = async () => {
+    asked++;
+    chat.end(new Error('no sign of life'));
+    return false;
+  };
+  clock.nowMs += 5_000;
+  delivery.present();
+  await dialling();
+  assert.deepEqual([asked, delivery.live], [1, undefined]);
+});
+
 test('an acknowledgement that is owed goes to the mailbox of who can not be reached, and stays owed if refused', async () => {
   mailbox = () => Promise.reject(new Error('full'));
   oweAck();

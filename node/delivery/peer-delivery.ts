@@ -59,7 +59,7 @@ export interface PeerDeliveryInit {
 export interface PeerDelivery {
   /** There is something for the peer, or it was asked for. Committed frames may come along. */
   wake(): void;
-  /** The peer, or the network, is back: forget the backoff. */
+  /** The peer, or the network, is back: forget the backoff, and see whether what is open still leads to it. */
   present(): void;
   readonly live: LiveSender | undefined;
   /** Why the peer could not be reached last, and why its mailbox refused. */
@@ -294,6 +294,8 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
         seen = true;
         return;
       }
+      // Who greets anew has lost its own stream, and over another network ours leads nowhere.
+      if (live !== undefined) void live.verify();
       failures = 0;
       failedMs = undefined;
       returned = true;
