@@ -107,3 +107,14 @@ void test('a name that expires is no longer shown', () => {
   nowMs += 10;
   assert.deepEqual(listed(presence, 10), ['p1']);
 });
+
+void test('a clock that was years ahead leaves nobody in the listing for years', () => {
+  const wrongMs = NOW_MS + 3_650 * 24 * 3_600_000;
+  let nowMs = wrongMs;
+  const presence = new Presence({ nowMs: () => nowMs, limits: LIMITS });
+  presence.renewed('p1', details());
+  presence.renewed('p2', details());
+  nowMs = NOW_MS;
+  presence.renewed('p1', details());
+  assert.deepEqual(listed(presence, 10), ['p1']);
+});

@@ -140,7 +140,8 @@ export class Presence {
   }
 
   #isRecent(row: PresenceRow): boolean {
-    return this.#nowMs() - row.lastSeenMs < PRESENCE_MS;
+    // A clock set back far makes it long ago, too: else whoever left before would be listed until it comes round.
+    return Math.abs(this.#nowMs() - row.lastSeenMs) < PRESENCE_MS;
   }
 
   #entryOf({ peerId, ownName, connected, lastSeenMs }: PresenceRow): ListEntry {
