@@ -121,6 +121,24 @@ function buildProgram(exit: (code: number) => void): Command {
     configured('bootstrap', showConfig),
   );
 
+  program
+    .command('doctor')
+    .description('look over a data directory while nothing runs on it')
+    .option('--repair', 'make a new store of what can be read of a damaged one, which is kept')
+    .option('--start-empty', 'with --repair: begin anew where nothing can be read')
+    .helpGroup('Programs:')
+    .action(async ({ repair, startEmpty }: { repair?: boolean; startEmpty?: boolean }, command: Command) => {
+      const json = program.opts<{ json?: boolean }>().json === true;
+      try {
+        const { run } = await import('./commands/doctor.ts');
+        const options = { repair: repair === true, startEmpty: startEmpty === true, json };
+        exit(await run(givenFlags(command, 'daemon'), options));
+      } catch (error) {
+        process.stderr.write(`tincan doctor: ${describeError(error)}\n`);
+        exit(exitCodeOf(error));
+      }
+    });
+
   program.commandsGroup('You:');
   program
     .command('status')

@@ -17,7 +17,7 @@ export interface RunOptions {
 }
 
 /**
- * Loads a program and runs it until the signal fires. The only place where the command reaches into `node` and
+ * Loads a program and runs it until the signal fires. Here alone the command reaches into `node` and
  * `bootstrap`, so that client commands never load libp2p.
  *
  * @throws {UsageError} when a multiaddr is none, before anything starts
@@ -67,4 +67,26 @@ async function checkMultiaddrs(settings: readonly Resolved[]): Promise<void> {
       }
     }
   }
+}
+
+/** What `tincan doctor` found. */
+export interface Diagnosis {
+  store: string;
+  checks: { ok: boolean; name: string; detail: string; todo: string | null }[];
+  repair: { damaged: string; rows: number; lost: string[] } | null;
+  ok: boolean;
+}
+
+/** Looks over a program's data directory, without running the program. */
+export async function runDoctor(
+  program: Program,
+  dataDir: string,
+  options: { repair: boolean; startEmpty: boolean; nowMs: number },
+): Promise<Diagnosis> {
+  if (program === 'daemon') {
+    const { examineDaemon } = await import('../node/doctor.ts');
+    return examineDaemon(dataDir, options);
+  }
+  const { examineBootstrap } = await import('../bootstrap/doctor.ts');
+  return examineBootstrap(dataDir, options);
 }

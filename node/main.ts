@@ -2,7 +2,6 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PeerId } from '@libp2p/interface';
 import { StoreClient } from '../protocols/group-commit/client.ts';
-import { StoreError } from '../protocols/group-commit/operations.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
@@ -33,7 +32,7 @@ import { ownCard } from './own-card.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
 import { openNodeStore } from './store/file.ts';
-import type { NodeOperations } from './store/operations.ts';
+import { storeWarnings } from './store-warnings.ts';
 import { warningList } from './warnings.ts';
 
 export interface RunOptions {
@@ -48,7 +47,7 @@ export interface RunOptions {
  * Runs a daemon until the signal fires: identity and store in the data directory, a libp2p node, links to the bootstrap
  * nodes, delivery, and the API for clients.
  *
- * @throws StoreError `held` when another process has the data directory
+ * @throws StoreError `held` when another process has the data directory, `corrupt` when the store is damaged
  * @throws ListenError, ControlError, SyntaxError for what is wrong with the configuration or the machine
  */
 export async function runDaemon(
@@ -64,7 +63,13 @@ export async function runDaemon(
   const stopping = new AbortController();
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const store = stack.use(openStore(join(config.dataDir, 'daemon.db')));
+  const storeTrouble = storeWarnings(config.dataDir);
+  const store = stack.use(
+    StoreClient.openHere((data) => openNodeStore(data, storeTrouble.failed), {
+      file: join(config.dataDir, 'daemon.db'),
+    }),
+  );
+  store.onFailure = storeTrouble.failed;
   const privateKey = await loadOrCreateIdentity(join(config.dataDir, 'identity.key'));
   const host = await createHost({ config, privateKey, logger: libp2pLogger(log), nowMs });
   stack.defer(() => host.stop());
@@ -90,6 +95,7 @@ export async function runDaemon(
     log.warn(message);
     events.append({ type: 'warning', message });
   });
+  storeTrouble.tell(warnings.add);
 
   const card = ownCard({
     privateKey,
@@ -273,13 +279,4 @@ export async function runDaemon(
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info({ links: connectedLinks().length }, 'stopping');
-}
-
-function openStore(file: string): StoreClient<NodeOperations> {
-  try {
-    return StoreClient.openHere(openNodeStore, { file });
-  } catch (error) {
-    if (!(error instanceof StoreError) || error.code === 'held') throw error;
-    throw new StoreError(`cannot open ${file}: ${error.message}`, error.code, { cause: error });
-  }
 }

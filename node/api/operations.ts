@@ -15,6 +15,8 @@ export const ERROR_MEANINGS: Record<ErrorCode, string> = {
   'too-large': 'The body, or a line of the streaming send, is over the limit',
   'rate-limited': 'Too much in too short a time; try again later',
   internal: "A fault of the daemon's; its log says more",
+  damaged: "Part of the store can't be read; what is whole still can, and `tincan doctor --repair` saves it",
+  'disk-error': 'The disk reported an error, or may not be written; nothing was changed',
   unavailable: 'What it takes is out of reach now, or the daemon is stopping; try again later',
   timeout: 'It did not happen in the time given; a message is still on its way',
   'disk-full': 'There is no room on the disk; nothing was changed',
@@ -26,6 +28,8 @@ const COMMON_ERRORS: readonly ErrorCode[] = [
   'unauthorized',
   'forbidden',
   'internal',
+  'damaged',
+  'disk-error',
   'unavailable',
 ];
 
@@ -66,10 +70,13 @@ export function addOperations(
         response: {
           [status]: json('Done', response),
           ...Object.fromEntries(
-            [...errors].map((code) => [
-              ERROR_STATUS[code],
-              json(`\`${code}\`: ${ERROR_MEANINGS[code]}`, ErrorBody),
-            ]),
+            Array.from(
+              Map.groupBy(errors, (code) => ERROR_STATUS[code]),
+              ([status, codes]) => [
+                status,
+                json(codes.map((code) => `\`${code}\`: ${ERROR_MEANINGS[code]}`).join('. '), ErrorBody),
+              ],
+            ),
           ),
         },
       },

@@ -26,6 +26,22 @@ function fromBelow(error: Error & { code?: unknown }): ControlError | undefined 
       cause: error,
     });
   }
+  if (error.name === 'StoreError' && error.code === 'corrupt') {
+    return new ControlError('damaged', "part of the daemon's store is damaged and can't be read", {
+      hint: 'stop the daemon and run: tincan doctor --repair',
+      cause: error,
+    });
+  }
+  if (error.name === 'StoreError' && error.code === 'io') {
+    return new ControlError(
+      'disk-error',
+      'the disk reported an error, or may not be written; nothing was changed',
+      {
+        hint: "see to the disk and try again; the daemon's log says more",
+        cause: error,
+      },
+    );
+  }
   if (error.name === 'StoreError' && error.code === 'closed') {
     return new ControlError('unavailable', 'the daemon is stopping', { cause: error });
   }

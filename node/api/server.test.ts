@@ -135,6 +135,8 @@ void test('errors from below keep their meaning and leak nothing', async (t) => 
   });
   const cases: [unknown, string][] = [
     [new StoreError('SQLITE_FULL at /home/ada', 'disk-full'), 'disk-full'],
+    [new StoreError('malformed: /home/ada', 'corrupt'), 'damaged'],
+    [new StoreError('SQLITE_IOERR at /home/ada', 'io'), 'disk-error'],
     [new StoreError('gone', 'closed'), 'unavailable'],
     [new DOMException('slow', 'TimeoutError'), 'timeout'],
     [Object.assign(new Error('secret'), { statusCode: 404 }), 'internal'],

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { CHAIN_BYTES } from '../../protocols/chat/message.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
+import { StoreError } from '../../protocols/group-commit/operations.ts';
 import { later } from './clock.ts';
+import { storedRow } from './damage.ts';
 import type { ClockReading } from './clock.ts';
 import { OUTGOING } from './schema.ts';
 
@@ -74,6 +76,15 @@ interface ChainRow {
   lacking: string;
 }
 
+/** Counters as a row has them. @throws StoreError `corrupt` */
+function storedRanges(text: string): Range[] {
+  try {
+    return JSON.parse(text) as Range[];
+  } catch (error) {
+    throw new StoreError("a chain's counters can't be read", 'corrupt', { cause: error });
+  }
+}
+
 function fromRow(row: ChainRow): Chain {
   return {
     id: row.id,
@@ -83,12 +94,12 @@ function fromRow(row: ChainRow): Chain {
     lastCounter: row.last_counter,
     lastHash: row.last_hash,
     clock: { ms: row.clock_ms, count: row.clock_count },
-    delivered: JSON.parse(row.delivered) as Range[],
-    stored: JSON.parse(row.stored) as Range[],
+    delivered: storedRanges(row.delivered),
+    stored: storedRanges(row.stored),
     storedMs: row.stored_ms,
     readTo: row.read_to,
     ackOwed: row.ack_owed === 1,
-    lacking: JSON.parse(row.lacking) as Range[],
+    lacking: storedRanges(row.lacking),
   };
 }
 
@@ -158,13 +169,13 @@ export function openChains(database: DatabaseSync): Chains {
     peerIdOf(peer) {
       let peerId = peerIds.get(peer);
       if (peerId === undefined) {
-        peerId = (selectPeerId.get(peer) as { peer_id: string }).peer_id;
+        peerId = storedRow<{ peer_id: string }>(selectPeerId.get(peer), 'somebody known').peer_id;
         peerIds.set(peer, peerId);
       }
       return peerId;
     },
     byId(id) {
-      return chains.get(id) ?? remember(selectChain.get(id) as unknown as ChainRow);
+      return chains.get(id) ?? remember(storedRow<ChainRow>(selectChain.get(id), 'a chain of messages'));
     },
     outgoing(peer) {
       let chain = currentOutgoing.get(peer);

@@ -1,9 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { decodeMessage, encodeMessage, messageHash } from '../../protocols/chat/message.ts';
+import { encodeMessage, messageHash } from '../../protocols/chat/message.ts';
 import { missingFrom } from '../../protocols/chat/ranges.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import { MAX_CHAINS_PER_PEER } from './chains.ts';
 import type { Chain, Chains } from './chains.ts';
+import { decodeStored } from './damage.ts';
 import { OUTGOING } from './schema.ts';
 
 /** Messages rewritten at a time: the longest take 12 MiB. */
@@ -30,7 +31,7 @@ export function chainForks(database: DatabaseSync, chains: Chains): (old: Chain)
   const move = database.prepare('UPDATE messages SET chain = ?, counter = ?, body = ? WHERE row = ?');
 
   const append = (chain: Chain, { row, body }: OwnRow): void => {
-    const message = decodeMessage(body);
+    const message = decodeStored(body);
     const counter = chain.lastCounter + 1;
     const moved = encodeMessage({ ...message, chain: chain.chain, counter, previous: chain.lastHash });
     move.run(chain.id, counter, moved, row);

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { messageHash } from '../../protocols/chat/message.ts';
 import type { Chain } from './chains.ts';
 import type { ClockReading } from './clock.ts';
+import { storedRow } from './damage.ts';
 import { INCOMING } from './schema.ts';
 
 /** A message of somebody else that is held, by one of the places it has come under. */
@@ -63,11 +64,13 @@ export function heldMessages(database: DatabaseSync) {
 
     /** The hash of the message that came under a counter; it must be one that is held. */
     hashAt: (chain: Chain, counter: number): Uint8Array =>
-      counter === chain.lastCounter ? chain.lastHash : messageHash(at(chain, counter)!.body),
+      counter === chain.lastCounter
+        ? chain.lastHash
+        : messageHash(storedRow<HeldMessage>(at(chain, counter), 'a message').body),
 
     /** The message that an author sent with an id; it must be one that is held. */
     withId: (peer: number, id: Uint8Array): HeldRow =>
-      fromColumns(selectById.get(id, peer) as unknown as Columns),
+      fromColumns(storedRow<Columns>(selectById.get(id, peer), 'a message')),
 
     move(row: number, chain: Chain, counter: number, body: Uint8Array, clock: ClockReading): void {
       keepPlace.run(row);

@@ -1,7 +1,7 @@
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import { decodeMessage } from '../../protocols/chat/message.ts';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { contiguousUpTo, hasCounter, missingBefore } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
+import { decodeStored, isDamage } from './damage.ts';
 import type { HeldMessages } from './held.ts';
 import { formatMessageId, parseMessageId } from './message-id.ts';
 import { INCOMING, OUTGOING } from './schema.ts';
@@ -71,8 +71,15 @@ function stateOf(row: MessageRow, chain: Chain): StoredMessage['state'] {
   return hasCounter(chain.stored, row.counter) ? 'stored' : 'queued';
 }
 
-/** Reading what was written. */
-export function historyTable(database: DatabaseSync, chains: Chains, held: HeldMessages) {
+/**
+ * Reading what was written. Of a list, what can't be read is left out; `onDamage` is told of it.
+ */
+export function historyTable(
+  database: DatabaseSync,
+  chains: Chains,
+  held: HeldMessages,
+  onDamage: (error: Error) => void,
+) {
   const selectByPeer = database.prepare(
     `${SELECT} WHERE m.peer = ? AND (m.clock_ms, m.clock_count, m.row) < (?, ?, ?)
      ORDER BY m.clock_ms DESC, m.clock_count DESC, m.row DESC LIMIT ?`,
@@ -108,7 +115,7 @@ export function historyTable(database: DatabaseSync, chains: Chains, held: HeldM
 
   const view = (row: MessageRow): StoredMessage => {
     const chain = chains.byId(row.chain);
-    const message = decodeMessage(row.body);
+    const message = decodeStored(row.body);
     return {
       row: row.row,
       id: formatMessageId(row.id),
@@ -125,8 +132,59 @@ export function historyTable(database: DatabaseSync, chains: Chains, held: HeldM
       clockCount: row.clock_count,
     };
   };
-  const views = (rows: Record<string, SQLInputValue>[]): StoredMessage[] =>
-    (rows as unknown as MessageRow[]).map(view);
+  const selectRow = database.prepare(`${SELECT} WHERE m.row = ?`);
+  // The rows of the same lists as an index has them, which may be whole where the table is not.
+  const INDEXED = 'SELECT row FROM messages INDEXED BY messages_by_clock';
+  const rowsByPeer = database.prepare(
+    `${INDEXED} WHERE peer = ? AND (clock_ms, clock_count, row) < (?, ?, ?)
+     ORDER BY clock_ms DESC, clock_count DESC, row DESC`,
+  );
+  const rowsAfter = database.prepare(`${INDEXED} WHERE row > ? ORDER BY row`);
+
+  /** A list of messages; when part of it can't be read, one by one what can. */
+  const list = (
+    [select, ...values]: [StatementSync, ...SQLInputValue[]],
+    limit: number,
+    [rows, ...keys]: [StatementSync, ...SQLInputValue[]],
+    wanted: (message: StoredMessage) => boolean = () => true,
+  ): StoredMessage[] => {
+    try {
+      return (select.all(...values, limit) as unknown as MessageRow[]).map(view);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      onDamage(error as Error);
+    }
+    const found: StoredMessage[] = [];
+    for (const { row } of rows.all(...keys)) {
+      try {
+        const read = selectRow.get(row as number) as unknown as MessageRow | undefined;
+        if (read === undefined) continue;
+        const message = view(read);
+        if (wanted(message)) found.push(message);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+      }
+      if (found.length === limit) break;
+    }
+    return found;
+  };
+
+  /** Of a status, too, what can't be read is left out. */
+  const orDamaged = <Value>(read: () => Value): Value | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      onDamage(error as Error);
+      return undefined;
+    }
+  };
+  const readableChain = (id: number): Chain | undefined => orDamaged(() => chains.byId(id));
+  const pendingClock = (chain: Chain): { clock_ms: number } | undefined =>
+    orDamaged(
+      () =>
+        oldestPending.get(chain.id, contiguousUpTo(chain.delivered) + 1) as { clock_ms: number } | undefined,
+    );
 
   const END: HistoryPosition = { clockMs: Number.MAX_SAFE_INTEGER, clockCount: 0, row: 0 };
 
@@ -144,7 +202,8 @@ export function historyTable(database: DatabaseSync, chains: Chains, held: HeldM
       const key = chains.findPeer(peer);
       if (key === undefined) return [];
       const { clockMs, clockCount, row } = before ?? END;
-      return views(selectByPeer.all(key, clockMs, clockCount, row, limit)).toReversed();
+      const keys = [key, clockMs, clockCount, row];
+      return list([selectByPeer, ...keys], limit, [rowsByPeer, ...keys]).toReversed();
     },
 
     /** Messages from others after a row, in the order they arrived. */
@@ -156,11 +215,17 @@ export function historyTable(database: DatabaseSync, chains: Chains, held: HeldM
       after: number;
       unread: boolean;
       limit: number;
-    }): StoredMessage[] => views((unread ? selectUnread : selectInbox).all(after, limit)),
+    }): StoredMessage[] =>
+      list(
+        [unread ? selectUnread : selectInbox, after],
+        limit,
+        [rowsAfter, after],
+        ({ outgoing, state }) => !outgoing && (!unread || state === 'unread'),
+      ),
 
     /** Every message after a row, in the order they were committed here. */
     'history.after': ({ row, limit }: { row: number; limit: number }): StoredMessage[] =>
-      views(selectAfter.all(row, limit)),
+      list([selectAfter, row], limit, [rowsAfter, row]),
 
     'history.message': ({ id }: { id: string }): StoredMessage | undefined => {
       const row = selectById.get(parseMessageId(id)) as unknown as MessageRow | undefined;
@@ -173,7 +238,8 @@ export function historyTable(database: DatabaseSync, chains: Chains, held: HeldM
     'history.conversations': (): ConversationRow[] =>
       (selectPeers.all() as unknown as { id: number; unread: number }[])
         .flatMap(({ id, unread }) => {
-          const [last] = views(selectByPeer.all(id, END.clockMs, END.clockCount, END.row, 1));
+          const keys = [id, END.clockMs, END.clockCount, END.row];
+          const [last] = list([selectByPeer, ...keys], 1, [rowsByPeer, ...keys]);
           return last === undefined ? [] : [{ peer: chains.peerIdOf(id), unread, last }];
         })
         .sort((a, b) => b.last.clockMs - a.last.clockMs),
@@ -183,13 +249,12 @@ export function historyTable(database: DatabaseSync, chains: Chains, held: HeldM
       let undelivered = 0;
       let oldestMs: number | null = null;
       for (const { id } of database.prepare(`SELECT id FROM chains WHERE direction = ${OUTGOING}`).all()) {
-        const chain = chains.byId(id as number);
+        const chain = readableChain(id as number);
+        if (chain === undefined) continue;
         const held = chain.delivered.reduce((sum, { first, last }) => sum + last - first + 1, 0);
         if (held >= chain.lastCounter) continue;
         undelivered += chain.lastCounter - held;
-        const oldest = oldestPending.get(chain.id, contiguousUpTo(chain.delivered) + 1) as
-          | { clock_ms: number }
-          | undefined;
+        const oldest = pendingClock(chain);
         if (oldest !== undefined) oldestMs = Math.min(oldestMs ?? Infinity, oldest.clock_ms);
       }
       return { undelivered, oldestMs, unread: (sumUnread.get() as { n: number }).n };

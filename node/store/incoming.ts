@@ -8,7 +8,8 @@ import { MAX_CHAINS_PER_PEER } from './chains.ts';
 import type { Chain, Chains } from './chains.ts';
 import { clamp, earlier, later, shift } from './clock.ts';
 import type { ClockReading } from './clock.ts';
-import type { HeldMessages } from './held.ts';
+import { decodeStored, storedRow } from './damage.ts';
+import type { HeldMessage, HeldMessages } from './held.ts';
 import { INCOMING } from './schema.ts';
 
 /** Messages of one author, encoded, as they came. */
@@ -58,7 +59,10 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
 
   const judge = (chain: Chain, message: ChatMessage, body: Uint8Array): Verdict => {
     if (hasCounter(chain.delivered, message.counter)) {
-      return Buffer.compare(held.at(chain, message.counter)!.body, body) !== 0
+      return Buffer.compare(
+        storedRow<HeldMessage>(held.at(chain, message.counter), 'a message').body,
+        body,
+      ) !== 0
         ? conflict(`a different message has counter ${message.counter}`)
         : 'duplicate';
     }
@@ -71,7 +75,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
     const next = hasCounter(chain.delivered, message.counter + 1)
       ? held.at(chain, message.counter + 1)
       : undefined;
-    if (next !== undefined && Buffer.compare(decodeMessage(next.body).previous, messageHash(body)) !== 0) {
+    if (next !== undefined && Buffer.compare(decodeStored(next.body).previous, messageHash(body)) !== 0) {
       return conflict('the message after it does not follow it');
     }
     // One range more than an Ack can name: the message stays with its author until an older gap has closed.
@@ -83,7 +87,8 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
     return opensGap ? 'later' : 'new';
   };
 
-  const clockAt = (chain: Chain, counter: number): ClockReading => held.at(chain, counter)!.clock;
+  const clockAt = (chain: Chain, counter: number): ClockReading =>
+    storedRow<HeldMessage>(held.at(chain, counter), 'a message').clock;
 
   /**
    * Where a message is ordered. Per author the counter decides: a clock set back does not move a message before the ones it
@@ -117,7 +122,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
     body: Uint8Array,
   ): ClockReading | undefined => {
     const known = held.withId(peer, message.id);
-    const before = decodeMessage(known.body);
+    const before = decodeStored(known.body);
     if (before.text !== message.text || before.sentAtMs !== message.sentAtMs) return undefined;
     const ordered = placeOf(chain, message.counter, known.clock);
     held.move(known.row, chain, message.counter, body, ordered);
@@ -217,7 +222,10 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
       const all =
         peer === undefined
           ? []
-          : chains.ofPeer(peer, INCOMING).filter(({ delivered }) => delivered.length > 0);
+          : chains
+              .ofPeer(peer, INCOMING)
+              // Of a greeting, one that names nothing says that all of the chain is lost here.
+              .filter(({ delivered }) => delivered.length > 0 || !owedOnly);
       return {
         answers: all.filter(({ ackOwed }) => ackOwed || !owedOnly).map(ackOf),
         held: countHeld(all),

@@ -23,9 +23,14 @@ export type NodeOperations = OutgoingOperations &
 /** The daemon's store, as its other parts hold it. */
 export type NodeStore = Pick<StoreClient<NodeOperations>, 'call' | 'waiting'>;
 
-/** The operations on an open database with the schema in place. */
+/**
+ * The operations on an open database with the schema in place.
+ *
+ * @param onDamage told when something can't be read, and the rest could
+ */
 export function nodeStore(
   database: DatabaseSync,
+  onDamage: (error: Error) => void = () => undefined,
 ): Omit<OpenStore, 'operations'> & { operations: NodeOperations } {
   const chains = openChains(database);
   const held = heldMessages(database);
@@ -35,7 +40,7 @@ export function nodeStore(
       ...outgoingTable(database, chains),
       ...statesTable(database, chains),
       ...incomingTable(database, chains, held),
-      ...historyTable(database, chains, held),
+      ...historyTable(database, chains, held, onDamage),
       ...peopleTable(database, chains),
     },
     rolledBack: () => chains.forget(),

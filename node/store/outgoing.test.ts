@@ -182,7 +182,7 @@ test('a statement left in the middle of a page does not hold up a rollback', () 
     ['messages.frames', read],
   ]);
   assert.deepEqual(page, after);
-  assert.equal((failure as { code: string }).code, 'internal');
+  assert.equal((failure as { code: string }).code, 'corrupt');
 });
 
 test('an acknowledgement settles once, names what is new, and never goes back', () => {

@@ -82,16 +82,25 @@ const SCHEMA = `
   CREATE TABLE failures (row INTEGER PRIMARY KEY REFERENCES messages, reason TEXT NOT NULL) STRICT;
 `;
 
-const VERSION = 1;
+/** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
+const MIGRATIONS: readonly string[] = [SCHEMA];
 
-/** Creates the tables in a new file. @throws StoreError `newer-version` when a newer Tincan wrote it */
-export function migrate(database: DatabaseSync): void {
+/** What a store of this version of the program has in `user_version`. */
+export const NODE_STORE_VERSION = MIGRATIONS.length;
+
+/**
+ * Brings a file to a version of the schema; a new file gets all its tables.
+ *
+ * @throws StoreError `newer-version` when a newer Tincan wrote it
+ */
+export function migrate(database: DatabaseSync, to: number = NODE_STORE_VERSION): void {
   const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
-  if (version > VERSION) {
+  if (version > NODE_STORE_VERSION) {
     throw new StoreError(
-      `the store has version ${version}, this Tincan knows ${VERSION}: update it`,
+      `the store has version ${version}, this Tincan knows ${NODE_STORE_VERSION}: update it`,
       'newer-version',
     );
   }
-  if (version === 0) database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${VERSION}; COMMIT;`);
+  if (version >= to) return;
+  database.exec(`BEGIN; ${MIGRATIONS.slice(version, to).join('')} PRAGMA user_version = ${to}; COMMIT;`);
 }

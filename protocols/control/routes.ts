@@ -47,6 +47,8 @@ export const ERROR_STATUS = {
   'too-large': 413,
   'rate-limited': 429,
   internal: 500,
+  damaged: 500,
+  'disk-error': 500,
   unavailable: 503,
   timeout: 504,
   'disk-full': 507,

@@ -47,6 +47,7 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
   readonly #runner: Runner;
   readonly #pending = new Map<number, Pending>();
   readonly #brokenDown = Promise.withResolvers<StoreError>();
+  #onFailure: ((error: StoreError) => void) | undefined;
   #calls: Call[] = [];
   #scheduled = false;
   #nextId = 1;
@@ -125,6 +126,11 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
     return this.#pending.size;
   }
 
+  /** Whom to tell of each call that failed, besides its caller: a disk that fails concerns everybody. */
+  set onFailure(tell: (error: StoreError) => void) {
+    this.#onFailure = tell;
+  }
+
   /** Resolves if the store ends without having been closed: the program can't go on then. */
   get brokenDown(): Promise<StoreError> {
     return this.#brokenDown.promise;
@@ -178,7 +184,11 @@ export class StoreClient<Ops extends Operations> implements AsyncDisposable {
       const pending = this.#pending.get(id);
       this.#pending.delete(id);
       if (error === undefined) pending?.resolve(value);
-      else pending?.reject(new StoreError(error.message, error.code));
+      else {
+        const failure = new StoreError(error.message, error.code);
+        this.#onFailure?.(failure);
+        pending?.reject(failure);
+      }
     }
   }
 
