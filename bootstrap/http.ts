@@ -25,7 +25,7 @@ export interface BootstrapHttpInit {
   phonebook: PublicPhonebook;
   metrics: Pick<Registry, 'metrics' | 'contentType'>;
   /** Why the node can't serve right now; undefined when it can. */
-  notReady: () => string | undefined;
+  notReady: () => Promise<string | undefined>;
   onError: (error: Error) => void;
 }
 
@@ -95,7 +95,7 @@ export function bootstrapHttp({ phonebook, metrics, notReady, onError }: Bootstr
   http.get('/health', () => ({ status: 'ok' }));
 
   http.get('/ready', async (_request, reply) => {
-    const reason = notReady();
+    const reason = await notReady();
     if (reason === undefined) return { status: 'ready' };
     return reply.code(503).send(errorBody('unavailable', reason));
   });

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreClient } from '../protocols/group-commit/client.ts';
+import type { StoreError } from '../protocols/group-commit/operations.ts';
 import type { MailboxDecisions } from '../protocols/mailbox/handler.ts';
 import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
 import { BLOB_ID_BYTES, Status } from '../protocols/mailbox/protocol.ts';
@@ -142,6 +143,7 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
     const { batch, keys } = pack(depositor, passed, now, now + limits.keptMs);
     const { byteLength } = batch.bytes;
     await roomFor(byteLength);
+    let apart: (typeof passed)[] = [];
     try {
       const { statuses, keptUntilMs } = await store.call('mailbox.deposit', batch);
       const stored = new Set<string>();
@@ -159,10 +161,14 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
       for (const key of stored) collections.get(key)?.deposited();
     } catch (error) {
       onStoreError(error as Error);
-      for (const { index } of passed) answers[index] = unavailable;
+      // A mailbox that can't be read does not keep what is for others from theirs.
+      if (batch.recipients.length > 1 && (error as StoreError).code === 'corrupt')
+        apart = [...Map.groupBy(passed, ({ deposit }) => keyOf(deposit.recipient)).values()];
+      else for (const { index } of passed) answers[index] = unavailable;
     } finally {
       releaseRoom(byteLength);
     }
+    await Promise.all(apart.map((some) => storeAll(depositor, some, answers, now)));
   };
 
   const sweep = async (signal: AbortSignal): Promise<void> => {

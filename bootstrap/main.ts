@@ -30,6 +30,7 @@ import { mailbox } from './mailbox.ts';
 import { registerMetrics } from './metrics.ts';
 import { phonebook } from './phonebook.ts';
 import { rendezvousDecisions } from './rendezvous.ts';
+import { storeHealth } from './store-health.ts';
 import type { BootstrapOperations, BootstrapStoreInit } from './store-worker.ts';
 
 const STORE_FILE = 'bootstrap.db';
@@ -64,7 +65,16 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   const serving = new AbortController();
   stack.defer(() => serving.abort(new Error('the bootstrap node is stopping')));
   const streams = { signal: serving.signal };
-  const onError = (error: Error): void => log.error({ err: error }, 'a request failed');
+  const health = storeHealth({
+    dataDir: config.dataDir,
+    probe: () => store.call('store.probe', null),
+    onTrouble: (trouble, error) => log.error({ err: error }, trouble),
+    onRecovered: () => log.info('the store can be written again'),
+  });
+  store.onFailure = health.failed;
+  const onError = (error: Error): void => {
+    if (!health.failed(error)) log.error({ err: error }, 'a request failed');
+  };
 
   const rendezvous = rendezvousDecisions({
     store,
@@ -104,7 +114,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   const http = bootstrapHttp({
     phonebook: names.lookups,
     metrics: registry,
-    notReady: () => (store.waiting >= MAX_STORE_QUEUE ? 'the store is behind' : undefined),
+    notReady: async () => (store.waiting >= MAX_STORE_QUEUE ? 'the store is behind' : health.trouble()),
     onError,
   });
   stack.defer(() => http.close());
@@ -137,10 +147,8 @@ async function openStore(config: BootstrapConfig): Promise<StoreClient<Bootstrap
     return await StoreClient.open<BootstrapOperations>(import.meta, './store-worker', init);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    const message =
-      error.code === 'held'
-        ? `another process uses ${config.dataDir}; stop it or choose another data directory`
-        : `cannot open ${init.file}: ${error.message}`;
+    if (error.code !== 'held') throw error;
+    const message = `another process uses ${config.dataDir}; stop it or choose another data directory`;
     throw new StoreError(message, error.code, { cause: error });
   }
 }

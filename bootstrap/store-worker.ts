@@ -11,7 +11,7 @@ import type { NameOperations } from './name-table.ts';
 import { PHONEBOOK_LIMITS } from './phonebook-limits.ts';
 import { registrationTable } from './registration-table.ts';
 import type { RegistrationOperations } from './registration-table.ts';
-import { migrate } from './schema.ts';
+import { BOOTSTRAP_STORE_VERSION, migrate } from './schema.ts';
 
 export interface BootstrapStoreInit {
   /** The database file. */
@@ -20,7 +20,12 @@ export interface BootstrapStoreInit {
 }
 
 /** What the bootstrap node's one store can do. */
-export type BootstrapOperations = RegistrationOperations & NameOperations & MailboxOperations;
+export type BootstrapOperations = RegistrationOperations &
+  NameOperations &
+  MailboxOperations & {
+    /** Commits, and changes nothing. */
+    'store.probe': (request: null) => void;
+  };
 
 /**
  * SQLite makes files that everybody may read, and gives those beside the database the mode of the database. A file
@@ -47,6 +52,7 @@ serveStore(({ file, mailboxLimits }: BootstrapStoreInit) => {
       ...tables[0].operations,
       ...tables[1].operations,
       ...tables[2].operations,
+      'store.probe': () => database.exec(`PRAGMA user_version = ${BOOTSTRAP_STORE_VERSION}`),
     };
     return {
       database,
