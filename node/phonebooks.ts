@@ -18,6 +18,13 @@ const LIES = new Set([
   'InvalidPeerRecordError',
 ]);
 
+/** Of these, what may as well be the fault of a clock, the one here above all. */
+const MATTERS_OF_TIME = new Set<unknown>(['expired', 'not-yet-valid']);
+
+function isLie(error: Error & { code?: unknown }): boolean {
+  return LIES.has(error.name) && !MATTERS_OF_TIME.has(error.code);
+}
+
 /** The part of a bootstrap link that people are looked up through. */
 export type LookupLink = Pick<BootstrapLink, 'peerId' | 'status' | 'address'> & {
   phonebook: Pick<BootstrapLink['phonebook'], 'resolve'>;
@@ -64,9 +71,9 @@ export async function askAll(
       } catch (error) {
         if (error instanceof PhonebookError && error.code === 'not-found') return;
         if (enough.signal.aborted || signal.aborted) return;
-        const { name, message } = error as Error;
+        const { message } = error as Error;
         trouble.push(message);
-        if (LIES.has(name))
+        if (isLie(error as Error))
           onLie(`the phonebook ${peerId.toString()} gave an answer it can't prove: ${message}`);
       }
     }),
