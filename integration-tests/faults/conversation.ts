@@ -142,16 +142,19 @@ export const STEPS: readonly Step[] = [
   {
     name: 'friends',
     async play({ ada, ben, signal }) {
+      const add = { who: ben.peerId, petname: 'benny' };
       const { contacts } = await ada.client.call('contacts', {}, { signal });
-      if (contacts.length > 0) await ada.client.call('removeContact', { who: ben.peerId }, { signal });
-      await ada.client.call('addContact', { who: ben.peerId, petname: 'benny' }, { signal });
+      if (contacts.length === 0) await ada.client.call('addContact', add, { signal });
+      await ada.client.call('removeContact', { who: ben.peerId }, { signal });
+      await ada.client.call('addContact', add, { signal });
     },
   },
   {
     name: 'names',
     async play({ ada, ben, numbers, signal }) {
       const { name } = await ada.client.call('identity', {}, { signal });
-      if (name !== null) await ada.client.call('releaseName', {}, { signal });
+      if (name === null) await ada.client.call('claimName', { name: 'ada' }, { signal });
+      await ada.client.call('releaseName', {}, { signal });
       const claimed = `ada${++numbers.ada}`;
       await ada.client.call('claimName', { name: claimed }, { signal });
       await ben.client.call('whois', { who: claimed }, { signal });
