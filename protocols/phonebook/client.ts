@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { InvalidMessageError } from '@libp2p/interface';
 import type { Ed25519PrivateKey, Stream } from '@libp2p/interface';
@@ -9,9 +9,10 @@ import { proposeCertificate, verifyCertificate } from './certificate.ts';
 import { DEFAULT_LIFETIME_MS } from './lifetimes.ts';
 import type { NameCertificate } from './certificate.ts';
 import { codeOf, PhonebookError } from './errors.ts';
+import { decodeAnswer } from './messages.ts';
 import { normaliseName } from './name.ts';
 import { openPeerRecord } from './peer-record.ts';
-import { AnswerSchema, PresenceSchema, RequestSchema, Status } from './phonebook_pb.ts';
+import { PresenceSchema, RequestSchema, Status } from './phonebook_pb.ts';
 import type { Answer, Entry, Presence } from './phonebook_pb.ts';
 import { MAX_ANSWER_BYTES, MAX_RENEW_INTERVAL_MS, MIN_RENEW_INTERVAL_MS } from './protocol.ts';
 import type { ListEntry, ListPage, ListQuery, OwnName, PresenceUpdate, ResolveKey } from './protocol.ts';
@@ -192,14 +193,6 @@ export function phonebookClient({
       return { entries: entries.map(readEntry), next: next === '' ? null : next };
     },
   };
-}
-
-function decodeAnswer(bytes: Uint8Array): Answer {
-  try {
-    return fromBinary(AnswerSchema, bytes);
-  } catch {
-    throw new InvalidMessageError('the phonebook answered with something that is no answer');
-  }
 }
 
 type Body = Extract<Answer['body'], { value: unknown }>;

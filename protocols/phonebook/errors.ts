@@ -83,12 +83,16 @@ function explain(code: PhonebookErrorCode, details: PhonebookErrorDetails): stri
   const message = EXPLANATIONS[code][0];
   if (code === 'clock-skew' && details.clockAheadMs !== undefined && details.phonebookTimeMs !== undefined) {
     const direction = details.clockAheadMs < 0 ? 'behind' : 'ahead of';
-    const theirs = new Date(details.phonebookTimeMs).toISOString();
-    return `this computer's clock is ${span(details.clockAheadMs)} ${direction} the phonebook's, which says ${theirs}`;
+    const said = `this computer's clock is ${span(details.clockAheadMs)} ${direction} the phonebook's`;
+    if (details.phonebookTimeMs > MAX_TIME_MS) return said;
+    return `${said}, which says ${new Date(details.phonebookTimeMs).toISOString()}`;
   }
   if (code === 'has-name' && details.heldName) return `${message}: ${details.heldName}`;
   return details.detail ? `${message}: ${details.detail}` : message;
 }
+
+/** The last millisecond a Date can hold. A phonebook may say anything. */
+const MAX_TIME_MS = 8_640_000_000_000_000;
 
 const HOUR_MS = 60 * 60 * 1000;
 

@@ -333,6 +333,11 @@ void test('a clock ten years off is said so, in both directions', async () => {
   });
 });
 
+void test('a clock that shows no time there can be is no reason to fail', () => {
+  const { message } = new PhonebookError('clock-skew', { clockAheadMs: -1e18, phonebookTimeMs: 1e18 });
+  assert.match(message, /behind the phonebook's$/);
+});
+
 void test('a phonebook can not write to the terminal', async () => {
   const release: PhonebookDecisions['release'] = async () => ({
     status: 'taken',

@@ -1,9 +1,10 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Connection, Stream } from '@libp2p/interface';
 import { serveRequests } from '../framing/request-response.ts';
 import { statusOf } from './errors.ts';
-import { AnswerSchema, RequestSchema, Status } from './phonebook_pb.ts';
+import { decodeRequest } from './messages.ts';
+import { AnswerSchema, Status } from './phonebook_pb.ts';
 import type { Presence, Request } from './phonebook_pb.ts';
 import { MAX_PAGE_ENTRIES, MAX_REQUEST_BYTES, STREAM_TIMEOUT_MS } from './protocol.ts';
 import type { Decision, ListEntry, PhonebookDecisions, PresenceUpdate, Refusal } from './protocol.ts';
@@ -31,7 +32,7 @@ export function phonebookHandler({
   return async (stream, connection) => {
     const peerId = connection.remotePeer.toString();
     const answer = async (frame: Uint8Array): Promise<Uint8Array> => {
-      const body = await decide(decisions, peerId, fromBinary(RequestSchema, frame));
+      const body = await decide(decisions, peerId, decodeRequest(frame));
       return toBinary(AnswerSchema, create(AnswerSchema, { ...body, timeMs: BigInt(nowMs()) }));
     };
     await serveRequests(stream, answer, {

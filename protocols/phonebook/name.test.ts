@@ -137,3 +137,15 @@ void test('upper and lower case are one name', () => {
     }),
   );
 });
+
+void test('a name that can be none takes no time to refuse, whatever its characters belong to', () => {
+  // Of two scripts, and of three: tried in every combination, these took minutes and years.
+  for (const character of ['\u30fc', '\u303c']) {
+    const { user: before } = process.cpuUsage();
+    assert.throws(() => normaliseName(`${character.repeat(MAX_NAME_CODE_POINTS - 1)}a`), {
+      name: 'InvalidNameError',
+      reason: 'mixed-scripts',
+    });
+    assert.ok(process.cpuUsage().user - before < 1_000_000);
+  }
+});

@@ -49,14 +49,18 @@ const PER_SCRIPT = SCRIPTS.map((script) => ({
 }));
 
 /** What goes with any script. Marks of no script of their own, as the acute accent, are Inherited. */
-const SHARED = String.raw`[0-9._\-]|[[\p{scx=Inherited}&&\p{M}]--\p{Default_Ignorable_Code_Point}]`;
+const SHARED = String.raw`[[0-9._\-][[\p{scx=Inherited}&&\p{M}]--\p{Default_Ignorable_Code_Point}]]`;
 
-const SHARED_PATTERN = new RegExp(`^(?:${SHARED})$`, 'v');
+const SHARED_PATTERN = new RegExp(`^${SHARED}$`, 'v');
 
-const ALLOWED = new RegExp(`^(?:${SHARED}|${SCRIPTS.map(scriptClass).join('|')})$`, 'v');
+const ALLOWED = new RegExp(`^[${SHARED}${SCRIPTS.map(scriptClass).join('')}]$`, 'v');
 
+/**
+ * One class for all that a name in these scripts may hold. Alternatives in its place would be tried in every combination
+ * when a name does not fit: some characters belong to several scripts, and 30 of them would keep a phonebook busy for days.
+ */
 const ONE_SCRIPT = [...SCRIPTS.map((script) => [script]), ...COMBINATIONS].map(
-  (scripts) => new RegExp(`^(?:${SHARED}|${scripts.map(scriptClass).join('|')})*$`, 'v'),
+  (scripts) => new RegExp(`^[${SHARED}${scripts.map(scriptClass).join('')}]*$`, 'v'),
 );
 
 /** How peer ids begin: Ed25519 and secp256k1 in base58, CIDs in base32 and base36; and RSA ones, whole or cut short. */
