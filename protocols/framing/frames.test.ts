@@ -104,3 +104,13 @@ void test('arbitrary bytes give frames or an InvalidMessageError', () => {
     }),
   );
 });
+
+void test('memory follows what has arrived, not what is announced', () => {
+  const limit = 512 * 1024;
+  const announced = Buffer.concat([encodeFrames([new Uint8Array(limit)]).subarray(0, 3), Uint8Array.of(1)]);
+  const decoders = Array.from({ length: 1000 }, () => new FrameDecoder(limit));
+  const before = process.memoryUsage().arrayBuffers;
+  for (const decoder of decoders) assert.deepEqual(decoder.push(announced), []);
+  assert.ok(process.memoryUsage().arrayBuffers - before < 16 * 1024 * 1024);
+  assert.ok(decoders.every(({ midFrame }) => midFrame));
+});

@@ -6,6 +6,12 @@ import { InvalidMessageError } from '@libp2p/interface';
  */
 const MAX_PREFIX_BYTES = 4;
 
+/**
+ * What a frame that is not all there yet gets at the least. Beyond that, memory follows what has arrived, never what a
+ * length announces: announcing half a megabyte costs five bytes.
+ */
+const MIN_PARTIAL_BYTES = 4096;
+
 /** The bytes that stand before a frame of `length` bytes. */
 function prefixBytes(length: number): number {
   return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x200000 ? 3 : 4;
@@ -43,9 +49,11 @@ export function encodeFrames(frames: readonly Uint8Array[]): Uint8Array {
 export class FrameDecoder {
   readonly #maxFrameBytes: number;
   #rest: Uint8Array | undefined;
-  /** A frame too long for what has arrived is collected here, so that a slow sender costs one copy a chunk. */
+  /** A frame too long for what has arrived is collected here, so that a slow sender costs two copies of a frame, not one a chunk. */
   #partial: Uint8Array | undefined;
   #partialFilled = 0;
+  /** How long the frame in `#partial` is to become. */
+  #partialLength = 0;
 
   /** @param maxFrameBytes the largest frame accepted; a longer prefix throws before anything is allocated */
   constructor(maxFrameBytes: number) {
@@ -66,11 +74,13 @@ export class FrameDecoder {
     const frames: Uint8Array[] = [];
     let data = chunk;
     if (this.#partial !== undefined) {
-      const take = Math.min(this.#partial.byteLength - this.#partialFilled, data.byteLength);
-      this.#partial.set(data.subarray(0, take), this.#partialFilled);
+      const take = Math.min(this.#partialLength - this.#partialFilled, data.byteLength);
+      const partial = this.#withRoomFor(this.#partial, take);
+      partial.set(data.subarray(0, take), this.#partialFilled);
+      this.#partial = partial;
       this.#partialFilled += take;
-      if (this.#partialFilled < this.#partial.byteLength) return frames;
-      frames.push(this.#partial);
+      if (this.#partialFilled < this.#partialLength) return frames;
+      frames.push(partial);
       this.#partial = undefined;
       data = data.subarray(take);
     }
@@ -101,14 +111,25 @@ export class FrameDecoder {
       }
       const end = next + length;
       if (end > data.byteLength) {
-        this.#partial = new Uint8Array(length);
+        const arrived = data.byteLength - next;
+        this.#partial = new Uint8Array(Math.min(length, Math.max(2 * arrived, MIN_PARTIAL_BYTES)));
         this.#partial.set(data.subarray(next));
-        this.#partialFilled = data.byteLength - next;
+        this.#partialFilled = arrived;
+        this.#partialLength = length;
         return frames;
       }
       frames.push(data.subarray(next, end));
       at = end;
     }
     return frames;
+  }
+
+  /** The frame being collected, with room for `more` bytes; exactly as long as the frame when these are its last. */
+  #withRoomFor(partial: Uint8Array, more: number): Uint8Array {
+    const needed = this.#partialFilled + more;
+    if (needed <= partial.byteLength) return partial;
+    const grown = new Uint8Array(Math.min(this.#partialLength, Math.max(2 * partial.byteLength, needed)));
+    grown.set(partial.subarray(0, this.#partialFilled));
+    return grown;
   }
 }
