@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
@@ -7,6 +8,7 @@ import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
 import fc from 'fast-check';
 import { InvalidContactCardError, MAX_CARD_BYTES, openCard, sealCard } from './card.ts';
 import type { ContactCard, InvalidContactCardCode } from './card.ts';
+import { ContactCardSchema } from './contact-card_pb.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 20);
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
@@ -133,4 +135,38 @@ void test('noise is refused, and never anything worse', async () => {
       await assert.rejects(openCard(noise, { nowMs: NOW_MS }), { name: 'InvalidContactCardError' });
     }),
   );
+});
+
+/** Seals a card as somebody does who does not keep to the rules. */
+async function sealedUnchecked(changes: Partial<ContactCard>, address: Uint8Array): Promise<Uint8Array> {
+  const { mailboxes: _, ...fields } = card(changes);
+  const message = create(ContactCardSchema, {
+    ...fields,
+    seq: 1n,
+    expiresMs: BigInt(fields.expiresMs),
+    mailboxes: [{ peerId: mailbox, multiaddrs: [address] }],
+  });
+  const { payloadType } = RecordEnvelope.createFromProtobuf(await sealCard(key, card()));
+  const payload = toBinary(ContactCardSchema, message);
+  const record = {
+    domain: 'tincan-contact-card',
+    codec: payloadType,
+    marshal: () => payload,
+    equals: () => false,
+  };
+  return (await RecordEnvelope.seal(record, key)).marshal();
+}
+
+void test('an address that is another one once it is written out', async () => {
+  // dns4 with the name "a/tcp/1", which would be shown and remembered as two components.
+  const name = Buffer.from('a/tcp/1');
+  const address = Buffer.concat([Uint8Array.of(0x36, name.byteLength), name]);
+  await refused(openCard(await sealedUnchecked({}, address), { nowMs: NOW_MS }), 'malformed');
+});
+
+void test('peer ids and addresses that would take long to read are not read', async () => {
+  const long = `Qm${'z'.repeat(3000)}`;
+  await refused(sealCard(key, card({ mailboxes: [{ peerId: long, multiaddrs: [] }] })), 'malformed');
+  const address = Buffer.concat([Uint8Array.of(0xa5, 0x03, 0xb8, 0x17), new Uint8Array(3000).fill(0xff)]);
+  await refused(openCard(await sealedUnchecked({}, address), { nowMs: NOW_MS }), 'too-large');
 });

@@ -18,6 +18,12 @@ export const MAX_MAILBOXES = 4;
 /** TCP and QUIC, IPv4 and IPv6, a name, and some room. */
 export const MAX_MAILBOX_MULTIADDRS = 8;
 
+/** The longest peer id in base58 has 61 characters. Decoding takes time by the square of the length, so it is looked at first. */
+const MAX_PEER_ID_CHARACTERS = 64;
+
+/** A host name has 253 bytes at the most; the rest is ports, peer ids and a relay. Above all as for peer ids. */
+const MAX_MULTIADDR_BYTES = 512;
+
 /** Tells cards from everything else that the same key signs. */
 const DOMAIN = 'tincan-contact-card';
 
@@ -170,14 +176,22 @@ function readMailbox({ peerId, multiaddrs }: CardMessage['mailboxes'][number]): 
 }
 
 function readMultiaddr(address: string | Uint8Array): Multiaddr {
+  if (address.length > MAX_MULTIADDR_BYTES) throw tooLarge('an address of a mailbox');
+  let read: Multiaddr;
+  let isWhole: boolean;
   try {
-    return multiaddr(address);
+    read = multiaddr(address);
+    // In bytes, a host name may hold a slash: such an address is another one once it has been written out.
+    isWhole = read.equals(multiaddr(read.toString()));
   } catch (error) {
     throw malformed('an address of a mailbox is no multiaddr', error);
   }
+  if (!isWhole) throw malformed('an address of a mailbox can not be written out');
+  return read;
 }
 
 function readPeerId(text: string, field: string): string {
+  if (text.length > MAX_PEER_ID_CHARACTERS) throw malformed(`${field} is no peer id`);
   let canonical: string | undefined;
   try {
     canonical = peerIdFromString(text).toString();
