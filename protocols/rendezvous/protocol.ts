@@ -75,7 +75,7 @@ function decode(bytes: Uint8Array): ReturnType<typeof create<typeof MessageSchem
 
 /** A uint64 beyond what a number holds exactly is beyond every limit too; it stays so. */
 function toNumber(value: bigint): number {
-  return Number(value);
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 
 export function encodeRequest(request: RendezvousRequest): Uint8Array {
@@ -161,9 +161,13 @@ export function encodeResponse(response: RendezvousResponse): Uint8Array {
   });
 }
 
+/** What a point says of a refusal is shown to people: a sentence, cut off here, in characters. */
+const MAX_REASON_LENGTH = 200;
+
 function refused(status: Message_ResponseStatus | undefined, text: string | undefined): Refused | undefined {
   const refusal = refusalCode(status ?? Status.OK);
-  return refusal === undefined ? undefined : { refusal, reason: text ?? '' };
+  if (refusal === undefined) return undefined;
+  return { refusal, reason: (text ?? '').slice(0, MAX_REASON_LENGTH).toWellFormed() };
 }
 
 function registration({ ns, signedPeerRecord, ttl }: Message_Register): EncodedRegistration {
@@ -177,7 +181,8 @@ function registration({ ns, signedPeerRecord, ttl }: Message_Register): EncodedR
 /**
  * Decodes what a rendezvous point answered.
  *
- * @throws InvalidMessageError when it is not protobuf, not an answer, or has a status the spec does not know
+ * @throws InvalidMessageError when it is not protobuf, not an answer, has a status the spec does not know, or more
+ * registrations than anybody may ask for
  */
 export function decodeResponse(bytes: Uint8Array): RendezvousResponse {
   const { type, registerResponse, discoverResponse } = decode(bytes);
@@ -189,14 +194,21 @@ export function decodeResponse(bytes: Uint8Array): RendezvousResponse {
           ttlSeconds: toNumber(registerResponse?.ttl ?? BigInt(RENDEZVOUS_LIMITS.defaultTtlSeconds)),
         }),
       };
-    case Type.DISCOVER_RESPONSE:
+    case Type.DISCOVER_RESPONSE: {
+      const { registrations = [] } = discoverResponse ?? {};
+      if (registrations.length > RENDEZVOUS_LIMITS.maxDiscoverLimit) {
+        throw new InvalidMessageError(
+          `over ${RENDEZVOUS_LIMITS.maxDiscoverLimit} registrations in one answer`,
+        );
+      }
       return {
         type: 'discover-response',
         ...(refused(discoverResponse?.status, discoverResponse?.statusText) ?? {
-          registrations: (discoverResponse?.registrations ?? []).map(registration),
+          registrations: registrations.map(registration),
           cookie: discoverResponse?.cookie ?? new Uint8Array(0),
         }),
       };
+    }
     default:
       throw new InvalidMessageError('a rendezvous answer must be REGISTER_RESPONSE or DISCOVER_RESPONSE');
   }

@@ -442,3 +442,20 @@ void test('no bytes bring a decoder down', () => {
     }),
   );
 });
+
+void test('what no request can have asked for is refused or cut', () => {
+  const registration = { namespace: 'a', signedPeerRecord: new Uint8Array(0), ttlSeconds: 1 };
+  const answer = (count: number): Uint8Array =>
+    encodeResponse({
+      type: 'discover-response',
+      registrations: Array.from({ length: count }, () => registration),
+      cookie: new Uint8Array(0),
+    });
+  const { maxDiscoverLimit } = RENDEZVOUS_LIMITS;
+  decodeResponse(answer(maxDiscoverLimit));
+  assert.throws(() => decodeResponse(answer(maxDiscoverLimit + 1)), { name: 'InvalidMessageError' });
+  const refusal = decodeResponse(
+    encodeResponse({ type: 'register-response', refusal: 'unavailable', reason: 'x'.repeat(100_000) }),
+  );
+  assert.ok('refusal' in refusal && refusal.reason.length === 200);
+});
