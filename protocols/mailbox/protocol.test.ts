@@ -165,3 +165,14 @@ test('the worked exchange of the README is what is sent', async () => {
     );
   assert.deepEqual([...shown], expected);
 });
+
+void test('times beyond what a number holds, and text that is cut, can be encoded again', () => {
+  const most = Uint8Array.from(Buffer.from('0a0b20ffffffffffffffffff01', 'hex'));
+  const frame = decodeClientFrame(most);
+  assert.ok(frame?.type === 'deposit');
+  assert.equal(frame.deposit.expiresMs, Number.MAX_SAFE_INTEGER);
+  const answer = { firstSeq: 1, count: 1, status: Status.FULL, keptUntilMs: 0, retryAfterMs: 0 };
+  const [cut] = encodeAnswers([{ ...answer, detail: `${'x'.repeat(199)}\u{1f9ea}` }]);
+  const answers = decodeServerFrame(cut!);
+  assert.ok(answers?.type === 'answers' && answers.runs[0]!.detail.isWellFormed());
+});

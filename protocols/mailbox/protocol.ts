@@ -90,6 +90,11 @@ export function encodeAcknowledge(count: number): Uint8Array {
   return clientFrame({ case: 'acknowledge', value: { $typeName: 'tincan.mailbox.v1.Acknowledge', count } });
 }
 
+/** A time from the wire. One beyond what a number holds exactly is beyond every limit too; it stays so. */
+function toNumber(value: bigint): number {
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
+}
+
 /**
  * Decodes a frame from a client. Its byte fields are views on `bytes`.
  *
@@ -103,7 +108,7 @@ export function decodeClientFrame(bytes: Uint8Array): ClientFrame | undefined {
       const { seq, recipient, blobId, expiresMs, blob } = body.value;
       return {
         type: 'deposit',
-        deposit: { seq, recipient, blobId, expiresMs: Number(expiresMs), blob },
+        deposit: { seq, recipient, blobId, expiresMs: toNumber(expiresMs), blob },
       };
     }
     case 'collect':
@@ -188,14 +193,14 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame | undefined {
           firstSeq,
           count,
           status,
-          keptUntilMs: Number(keptUntilMs),
+          keptUntilMs: toNumber(keptUntilMs),
           retryAfterMs,
-          detail: detail.slice(0, MAX_DETAIL_LENGTH),
+          detail: detail.slice(0, MAX_DETAIL_LENGTH).toWellFormed(),
         })),
       };
     case 'blob': {
       const { depositor, depositedAtMs, blob } = body.value;
-      return { type: 'blob', held: { depositor, depositedAtMs: Number(depositedAtMs), blob } };
+      return { type: 'blob', held: { depositor, depositedAtMs: toNumber(depositedAtMs), blob } };
     }
     case 'end':
       return { type: 'end', reason: body.value.reason };
