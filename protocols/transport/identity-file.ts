@@ -60,12 +60,25 @@ export async function loadOrCreateIdentity(file: string): Promise<Ed25519Private
   try {
     key = privateKeyFromProtobuf(bytes);
   } catch (error) {
-    throw new IdentityFileError(`${file} is not an identity key; restore it from a backup, or move it away`, {
-      cause: error,
-    });
+    throw damaged(file, 'is not an identity key', error);
   }
   if (key.type !== 'Ed25519') {
     throw new IdentityFileError(`${file} holds an ${key.type} key; Tincan's identities are Ed25519`);
   }
+  if (!(await isWhole(key))) throw damaged(file, 'holds a damaged key');
   return key;
+}
+
+function damaged(file: string, what: string, cause?: unknown): IdentityFileError {
+  return new IdentityFileError(`${file} ${what}; restore it from a backup, or move it away`, { cause });
+}
+
+/** The file has the key's two halves one behind the other, and reading it does not compare them. */
+async function isWhole(key: Ed25519PrivateKey): Promise<boolean> {
+  const probe = Buffer.from('tincan-identity-probe');
+  try {
+    return await key.publicKey.verify(probe, await key.sign(probe));
+  } catch {
+    return false;
+  }
 }

@@ -183,6 +183,13 @@ void test('an identity file that can not be used is refused and left as it is', 
     message: /not an identity key/,
   });
   assert.equal(await readFile(file, 'utf8'), 'not a key');
+  // A bit that has tipped over, in either half of the key.
+  for (const at of [10, 50]) {
+    const damaged = privateKeyToProtobuf(await generateKeyPair('Ed25519'));
+    damaged[at]! ^= 1;
+    await writeFile(file, damaged);
+    await assert.rejects(loadOrCreateIdentity(file), { name: 'IdentityFileError', message: /damaged/ });
+  }
   await writeFile(file, privateKeyToProtobuf(await generateKeyPair('secp256k1')));
   await assert.rejects(loadOrCreateIdentity(file), { name: 'IdentityFileError', message: /Ed25519/ });
 });
