@@ -85,3 +85,9 @@ void test('the line of a state is what JSON.stringify gives', () => {
     ),
   );
 });
+
+void test('half a surrogate pair is refused: it would reach nobody as it is', () => {
+  const refused = parseSendLine('{"to":"a","text":"\\ud83e","ref":1}', 1);
+  assert.ok('error' in refused && refused.ref === 1 && refused.error.field === 'text');
+  assert.ok('line' in parseSendLine('{"to":"a","text":"\\ud83e\\uddea"}', 1));
+});

@@ -86,6 +86,7 @@ function isUsual(value: unknown): value is SendLineView {
     to.length <= 4096 &&
     typeof text === 'string' &&
     text.length > 0 &&
+    text.isWellFormed() &&
     (text.length * MAX_UTF8_BYTES <= MAX_TEXT_BYTES || Buffer.byteLength(text) <= MAX_TEXT_BYTES) &&
     (ref === undefined || (typeof ref === 'string' ? ref.length <= 200 : Number.isFinite(ref)))
   );

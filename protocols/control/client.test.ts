@@ -270,3 +270,21 @@ void test('a streaming send that is refused, or that loses its daemon, says so',
   await new Promise((resolve) => server.close(resolve));
   await assert.rejects(read(), { name: 'DaemonUnreachableError', mayHaveArrived: false });
 });
+
+void test('who answers with no JSON is no daemon', async (t) => {
+  const { socketPath } = await fakeDaemon(t, (request, response) => {
+    response.end(request.url?.startsWith('/v1/events') === true ? 'data: {\n\n' : '{\n');
+  });
+  const client = controlClient({ socketPath });
+  const expected = { name: 'InvalidAnswerError' };
+  await assert.rejects(client.call('status', {}), expected);
+  await assert.rejects(async () => {
+    for await (const event of client.events()) assert.fail(event.type);
+  }, expected);
+  const stream = client.sendStream();
+  stream.end();
+  await assert.rejects(async () => {
+    for await (const answer of stream) assert.fail(JSON.stringify(answer));
+  }, expected);
+  client.close();
+});

@@ -1,5 +1,5 @@
 import { eventStream } from './event-stream.ts';
-import { exchanger, explainFailure, readControlError } from './exchange.ts';
+import { exchanger, explainFailure, InvalidAnswerError, parseAnswer, readControlError } from './exchange.ts';
 import { routes } from './routes.ts';
 import { sendStream } from './send-stream.ts';
 import type { OperationArguments, OperationResult } from './contract.ts';
@@ -15,6 +15,7 @@ export interface ControlClient {
    *
    * @throws {ControlError} when the daemon says no
    * @throws {DaemonUnreachableError} when no daemon answers, or it went away before it answered
+   * @throws {InvalidAnswerError} when it is no daemon that answers
    */
   call<Name extends RouteName>(
     name: Name,
@@ -63,9 +64,10 @@ export function controlClient(address: ControlAddress): ControlClient {
         answer.setEncoding('utf8');
         for await (const chunk of answer as AsyncIterable<string>) {
           text += chunk;
-          if (text.length > MAX_ANSWER_CHARS) throw new Error('the daemon answered without an end');
+          if (text.length > MAX_ANSWER_CHARS)
+            throw new InvalidAnswerError('the daemon answered without an end');
         }
-        return JSON.parse(text) as OperationResult<Name>;
+        return parseAnswer(text) as OperationResult<Name>;
       } catch (error) {
         throw explainFailure(error, signal);
       }

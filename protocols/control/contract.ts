@@ -18,6 +18,11 @@ const Time = z
 const PeerId = z.string().describe('A libp2p peer id, as in 12D3KooW…');
 const Multiaddr = z.string().describe('A multiaddr, as in /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…');
 const Who = z.string().min(1).max(4096).describe('A petname, a name, a peer id or an invite');
+const Petname = z
+  .string()
+  .min(1)
+  .max(64)
+  .refine((text) => text.isWellFormed(), 'a petname has to be valid Unicode: it holds half a surrogate pair');
 const WhoParams = z.object({ who: Who });
 /** Ours are UUIDs of version 7; what others make of their 16 bytes must not make an answer fail. */
 const MessageId = z.guid();
@@ -135,6 +140,7 @@ const MessagePage = z.object({
 const Text = z
   .string()
   .min(1)
+  .refine((text) => text.isWellFormed(), 'text is not valid Unicode: it holds half a surrogate pair')
   .refine(
     (text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES,
     `text may have at most ${MAX_TEXT_BYTES} bytes of UTF-8`,
@@ -264,7 +270,7 @@ export const contract = {
   contacts: { summary: 'The friends list', response: z.object({ contacts: z.array(Contact) }), errors: [] },
   addContact: {
     summary: 'Add a friend',
-    body: z.object({ who: Who, petname: z.string().min(1).max(64).optional() }),
+    body: z.object({ who: Who, petname: Petname.optional() }),
     response: Contact,
     status: 201,
     errors: ['not-found', 'conflict', 'timeout'],

@@ -1,5 +1,11 @@
 import { EVENTS_PATH } from './routes.ts';
-import { DaemonUnreachableError, explainFailure, readControlError } from './exchange.ts';
+import {
+  DaemonUnreachableError,
+  explainFailure,
+  InvalidAnswerError,
+  parseAnswer,
+  readControlError,
+} from './exchange.ts';
 import type { EventView } from './contract.ts';
 import type { Exchanger } from './exchange.ts';
 
@@ -31,6 +37,7 @@ const MAX_EVENT_CHARS = 16 * 1024 * 1024;
  *
  * @throws {ControlError} when the daemon refuses, for instance a cursor it did not give out
  * @throws {DaemonUnreachableError} when no daemon answers or it goes away
+ * @throws {InvalidAnswerError} when it is no daemon that answers
  */
 export function eventStream(http: Exchanger, { after, signal }: EventStreamOptions): EventStream {
   const query = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;
@@ -59,7 +66,8 @@ export function eventStream(http: Exchanger, { after, signal }: EventStreamOptio
         pending += chunk;
         const end = pending.lastIndexOf('\n\n');
         if (end === -1) {
-          if (pending.length > MAX_EVENT_CHARS) throw new Error('the daemon sent an event without an end');
+          if (pending.length > MAX_EVENT_CHARS)
+            throw new InvalidAnswerError('the daemon sent an event without an end');
           continue;
         }
         const complete = pending.slice(0, end);
@@ -99,7 +107,7 @@ function parseBlock(block: string): { id: string | undefined; event: EventView |
     const value = fieldValue(line, 5);
     data = data === undefined ? value : `${data}\n${value}`;
   }
-  return { id, event: data === undefined ? undefined : (JSON.parse(data) as EventView) };
+  return { id, event: data === undefined ? undefined : (parseAnswer(data) as EventView) };
 }
 
 /** What follows a field's name and colon, without the one blank that may come first. */

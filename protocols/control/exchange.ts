@@ -21,6 +21,24 @@ export class DaemonUnreachableError extends Error {
   }
 }
 
+/** What answers at the daemon's address is no daemon, or one that is broken. */
+export class InvalidAnswerError extends Error {
+  override name = 'InvalidAnswerError';
+}
+
+/**
+ * Reads JSON out of an answer. That it has the shape the contract promises is believed: it comes from the user's daemon.
+ *
+ * @throws {InvalidAnswerError} for what is not JSON
+ */
+export function parseAnswer(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InvalidAnswerError('the daemon answered with something that is not JSON', { cause: error });
+  }
+}
+
 export interface ExchangeInit {
   method: string;
   path: string;

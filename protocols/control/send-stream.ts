@@ -1,5 +1,5 @@
 import { SEND_STREAM_PATH } from './routes.ts';
-import { explainFailure, readControlError } from './exchange.ts';
+import { explainFailure, InvalidAnswerError, parseAnswer, readControlError } from './exchange.ts';
 import type { SendLineAnswerView, SendLineView } from './contract.ts';
 import type { Exchanger } from './exchange.ts';
 
@@ -39,6 +39,7 @@ const MAX_ANSWER_CHARS = 1024 * 1024;
  *
  * @throws {ControlError} from the iteration, when the daemon refuses the stream as a whole
  * @throws {DaemonUnreachableError} from the iteration, when no daemon answers or it goes away
+ * @throws {InvalidAnswerError} from the iteration, when it is no daemon that answers
  */
 export function sendStream(http: Exchanger, { until, signal }: SendStreamOptions): SendStream {
   const { request, response } = http.open({
@@ -84,10 +85,11 @@ export function sendStream(http: Exchanger, { until, signal }: SendStreamOptions
       for await (const chunk of answer as AsyncIterable<string>) {
         const lines = (pending + chunk).split('\n');
         pending = lines.pop() ?? '';
-        if (pending.length > MAX_ANSWER_CHARS) throw new Error('the daemon sent an answer without an end');
+        if (pending.length > MAX_ANSWER_CHARS)
+          throw new InvalidAnswerError('the daemon sent an answer without an end');
         const answers: SendLineAnswerView[] = [];
         for (const line of lines) {
-          if (line !== '') answers.push(JSON.parse(line) as SendLineAnswerView);
+          if (line !== '') answers.push(parseAnswer(line) as SendLineAnswerView);
         }
         if (answers.length > 0) yield answers;
       }
