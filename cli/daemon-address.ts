@@ -40,8 +40,24 @@ export function findDaemon(dataDir: string): ControlClient {
     }
     throw error;
   }
-  const { socket } = JSON.parse(text) as DaemonAddress;
-  return controlClient({ socketPath: socket });
+  return controlClient({ socketPath: readSocketPath(text) });
+}
+
+/**
+ * Reads the file in which a daemon says where it is.
+ *
+ * @throws {DaemonUnreachableError} when a crash or somebody else has damaged it: a daemon that starts writes it anew
+ */
+export function readSocketPath(text: string): string {
+  let address: Partial<DaemonAddress> | null = null;
+  try {
+    address = JSON.parse(text) as Partial<DaemonAddress> | null;
+  } catch {
+    // As if it held nothing.
+  }
+  const socket = address?.socket;
+  if (typeof socket === 'string' && socket !== '') return socket;
+  throw new DaemonUnreachableError(`${ADDRESS_FILE} is damaged`, { mayHaveArrived: false });
 }
 
 /** What to tell somebody whose daemon does not answer. */

@@ -48,3 +48,7 @@ void test('addresses that can be used from afar come first', () => {
     '/ip4/127.0.0.1/tcp/1',
   ]);
 });
+
+void test('a host name with half a surrogate pair, which no store keeps, is none', () => {
+  assert.equal(addressOfPeer('/dns4/a\ud800.example/tcp/1', PEER), undefined);
+});

@@ -9,7 +9,7 @@ const MAX_ADDRESSES = 16;
 const MAX_ADDRESS_CHARACTERS = 600;
 
 /** Host names may hold anything as far as multiaddrs go; what is shown in a terminal may not. */
-const UNPRINTABLE = /[\s\p{Cc}\p{Cf}]/u;
+const UNPRINTABLE = /[\s\p{Cc}\p{Cf}\p{Cs}]/u;
 
 /**
  * An address at which a peer is said to be, without the peer's own /p2p/ at its end. Undefined when it is none, or leads to
