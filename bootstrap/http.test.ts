@@ -13,7 +13,7 @@ function http(overrides: Partial<BootstrapHttpInit> = {}) {
       metrics: () => Promise.resolve('up 1\n'),
       contentType: 'text/plain; version=0.0.4; charset=utf-8',
     },
-    notReady: () => undefined,
+    notReady: () => Promise.resolve(undefined),
     onError: () => undefined,
     ...overrides,
   });
@@ -70,7 +70,7 @@ void test('every failure has a status, a code and words', async () => {
       list: () => Promise.reject(new Error('secret')),
       resolve: () => Promise.resolve({ status: 'unavailable', detail: 'too many requests wait' }),
     },
-    notReady: () => 'the store is behind',
+    notReady: () => Promise.resolve('the store is behind'),
     onError: (error) => errors.push(error.message),
   });
   const cases: [string, number, string, string, string?][] = [

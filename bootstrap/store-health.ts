@@ -1,8 +1,10 @@
 import { statfs } from 'node:fs/promises';
 import type { StoreError } from '../protocols/group-commit/operations.ts';
 
-/** With less there is no room for a full mailbox, nor for the log of a busy second. */
-const MIN_FREE_BYTES = 16 * 1024 * 1024;
+/** With less there is no room for the log of one batch of deposits. */
+const MIN_FREE_BYTES = 1024 * 1024;
+
+const DAMAGED = 'part of the store is damaged; stop the node and run: tincan doctor --repair';
 
 export interface StoreHealthInit {
   /** Where the store is. */
@@ -25,7 +27,7 @@ export interface StoreHealth {
 /** Follows the outcome of a store's calls, so that a full or failing disk is known before somebody asks. */
 export function storeHealth({ dataDir, probe, onTrouble, onRecovered }: StoreHealthInit): StoreHealth {
   let failing: 'disk-full' | 'io' | undefined;
-  let damage: string | undefined;
+  let damaged = false;
   let probing: Promise<void> | undefined;
 
   const freeBytes = async (): Promise<number> => {
@@ -52,8 +54,8 @@ export function storeHealth({ dataDir, probe, onTrouble, onRecovered }: StoreHea
     failed(error) {
       const { code } = error as StoreError;
       if (code === 'corrupt') {
-        if (damage === undefined) onTrouble('the store is damaged', error);
-        damage = error.message;
+        if (!damaged) onTrouble(DAMAGED, error);
+        damaged = true;
         return true;
       }
       if (code !== 'disk-full' && code !== 'io') return false;
@@ -65,7 +67,7 @@ export function storeHealth({ dataDir, probe, onTrouble, onRecovered }: StoreHea
     async trouble() {
       if (failing !== undefined) await (probing ??= tryAgain());
       if (failing !== undefined) return words[failing];
-      if (damage !== undefined) return damage;
+      if (damaged) return DAMAGED;
       return (await freeBytes()) < MIN_FREE_BYTES ? words['disk-full'] : undefined;
     },
   };
