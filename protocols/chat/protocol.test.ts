@@ -186,6 +186,18 @@ void test('a bundle holds its frames', () => {
   );
 });
 
+void test('a bundle of more frames than anybody has to say is refused', () => {
+  const frames = (count: number): Uint8Array[] =>
+    Array.from({ length: count }, () => encodeRefusal(new Uint8Array(8), 1, Refusal_Reason.CONFLICT));
+  const { maxBundleFrames } = CHAT_LIMITS;
+  assert.equal(decodeBundle(encodeBundle(frames(maxBundleFrames))).length, maxBundleFrames);
+  // What a sender puts into one, 60 KiB of the shortest frames, is well below.
+  assert.ok(encodeBundle(frames(maxBundleFrames)).byteLength > 60 * 1024);
+  assert.throws(() => decodeBundle(encodeBundle(frames(maxBundleFrames + 1))), {
+    name: 'InvalidMessageError',
+  });
+});
+
 void test('frames of one batch are sorted, unknown ones are passed over', async () => {
   const [one, other] = [new Uint8Array(8).fill(1), new Uint8Array(8).fill(2)];
   const hash = new Uint8Array(32).fill(3);

@@ -22,6 +22,8 @@ export const CHAT_LIMITS = {
   maxFrameBytes: 96 * 1024,
   /** Ranges beyond the gap in one Ack; what does not fit is acknowledged once the gap closes. */
   maxAckRanges: 64,
+  /** Frames in a bundle: the shortest there are, refusals, come to fewer in the 60 KiB that a sender puts into one. */
+  maxBundleFrames: 4096,
   /** Feature names in a hello. */
   maxFeatures: 64,
   /** Messages sent and not yet acknowledged on one stream: bounds what a receiver may have to keep for one commit. */
@@ -166,11 +168,16 @@ export function encodeBundle(frames: Uint8Array[]): Uint8Array {
   return toBinary(BundleSchema, create(BundleSchema, { frames }));
 }
 
-/** @throws InvalidMessageError when it is not a bundle */
+/** @throws InvalidMessageError when it is not a bundle, or one of more frames than anybody has to say */
 export function decodeBundle(bytes: Uint8Array): Uint8Array[] {
+  let frames: Uint8Array[];
   try {
-    return fromBinary(BundleSchema, bytes).frames;
+    ({ frames } = fromBinary(BundleSchema, bytes));
   } catch (error) {
     throw new InvalidMessageError(`not a bundle: ${(error as Error).message}`);
   }
+  if (frames.length > CHAT_LIMITS.maxBundleFrames) {
+    throw new InvalidMessageError(`a bundle may have at most ${CHAT_LIMITS.maxBundleFrames} frames`);
+  }
+  return frames;
 }
