@@ -300,7 +300,7 @@ test('a newer collection takes over', async (t) => {
 });
 
 test('expired blobs are not handed out, not counted and swept', async (t) => {
-  const { mail, clock, rows } = open(t);
+  const { mail, clock, rows } = open(t, { limits: { sweepEveryMs: 1 } });
   await mail.deposit(alice, deposits(bob, '1', '2', '3', '4'));
   await mail.deposit(alice, [deposit(dave, '1'), deposit(dave, '2', { expiresMs: START_MS + 3 * HOUR_MS })]);
   clock.nowMs += HOUR_MS;
@@ -312,6 +312,20 @@ test('expired blobs are not handed out, not counted and swept', async (t) => {
   mail.start();
   while (mail.counts().expired < 1) await settled();
   assert.equal(rows(), 2);
+});
+
+test('a clock that is set wrong for a while costs no blob, and nobody waits for it afterwards', async (t) => {
+  const { mail, clock, rows } = open(t, { limits: { sweepEveryMs: 5 } });
+  await mail.deposit(alice, deposits(bob, '1', '2'));
+  mail.start();
+  clock.nowMs += 87_600 * HOUR_MS;
+  const bobs = reader(mail.collect(bob));
+  await settled();
+  assert.equal(mail.counts().sent, 0);
+  clock.nowMs = START_MS;
+  assert.deepEqual(await bobs.until(2), ['1', '2']);
+  assert.equal(rows(), 2);
+  assert.equal(mail.counts().expired, 0);
 });
 
 test('a peer without a blob is forgotten in the end', async (t) => {

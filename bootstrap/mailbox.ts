@@ -7,6 +7,7 @@ import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes
 import { BLOB_ID_BYTES, Status } from '../protocols/mailbox/protocol.ts';
 import type { Answer, Deposit } from '../protocols/mailbox/protocol.ts';
 import { peerRate } from './peer-rate.ts';
+import { clockWatch } from './clock-watch.ts';
 import { openCollection } from './mailbox-collection.ts';
 import type { OpenCollection } from './mailbox-collection.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
@@ -171,21 +172,28 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
     await Promise.all(apart.map((some) => storeAll(depositor, some, answers, now)));
   };
 
+  /**
+   * Nothing is deleted by a clock that was just set, or that a machine woke up with: an hour later it may be right again,
+   * and what is gone does not come back.
+   */
   const sweep = async (signal: AbortSignal): Promise<void> => {
+    const clock = clockWatch(nowMs);
     for (;;) {
       try {
+        await delay(limits.sweepEveryMs, undefined, { signal, ref: false });
+        // What a wrong clock took for expired is looked for again.
+        for (const collection of collections.values()) collection.deposited();
         let after = 0;
-        do {
+        while (!clock.wasSet()) {
           signal.throwIfAborted();
           const { next, expired } = await store.call('mailbox.expire', { after, nowMs: nowMs() });
           totals.expired += expired;
+          if (next === 0) break;
           after = next;
-        } while (after > 0);
-        await delay(limits.sweepEveryMs, undefined, { signal, ref: false });
+        }
       } catch (error) {
         if (signal.aborted) return;
         onStoreError(error as Error);
-        await delay(limits.sweepEveryMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
   };
