@@ -114,3 +114,49 @@ void test('a node with a phonebook alone: we are there, what it refuses is in th
   await running;
   assert.ok(performance.now() - sinceMs < 1000);
 });
+
+/** How long a link rests between dials of a node that drops it after a time. */
+async function restsOf({ heldMs, count }: { heldMs: number; count: number }): Promise<number[]> {
+  const { peerId, key: privateKey } = await person();
+  const stop = new AbortController();
+  const unused = (): never => assert.fail('not asked for');
+  let nowMs = NOON_MS;
+  const rests: number[] = [];
+  await bootstrapLink({
+    addresses: [`/ip4/192.0.2.1/tcp/4001/p2p/${peerId}`],
+    host: {
+      async dial() {
+        nowMs += heldMs;
+        throw new Error('the connection was lost');
+      },
+      getConnections: unused,
+      getMultiaddrs: unused,
+      addEventListener: unused,
+      removeEventListener: unused,
+    },
+    privateKey,
+    unlisted: false,
+    log: defaultLogger().forComponent('test'),
+    nowMs: () => nowMs,
+    random: () => 0,
+    async sleep(ms) {
+      rests.push(ms);
+      if (rests.length === count) stop.abort();
+    },
+    signal: stop.signal,
+    contactCard: unused,
+    claimName: unused,
+    onBlobs: unused,
+    onConnected: unused,
+  }).run();
+  return rests;
+}
+
+void test('a node that does not answer is dialled less and less often, but every half minute at least', async () => {
+  const rests = await restsOf({ heldMs: 0, count: 9 });
+  assert.deepEqual(rests, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
+});
+
+void test('a node that is started again and again is dialled soon each time, if it served in between', async () => {
+  assert.deepEqual(await restsOf({ heldMs: 15_000, count: 4 }), [250, 250, 250, 250]);
+});

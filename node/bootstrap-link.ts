@@ -12,6 +12,7 @@ import { PHONEBOOK_PROTOCOL, RENEW_INTERVAL_MS } from '../protocols/phonebook/pr
 import { rendezvousClient } from '../protocols/rendezvous/client.ts';
 import { RENDEZVOUS_PROTOCOL } from '../protocols/rendezvous/protocol.ts';
 import { backoffMs } from './delivery/backoff.ts';
+import type { Sleep } from './delivery/peer-delivery.ts';
 import { signedPeerRecord } from './host.ts';
 import type { Host } from './host.ts';
 import { parsePeerId } from './peer-ids.ts';
@@ -26,14 +27,23 @@ const REGISTER_EVERY_MS = 3600_000;
 /** A bootstrap node that has not answered a dial or a request after this is taken for down. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** A connection that was lost before this counts as one more failure: a node that is full drops us at once. */
-const SHORT_LIVED_MS = 60_000;
+/**
+ * A connection that was lost before this counts as one more failure: a node that is full drops us at once. One that held
+ * for longer was a good one, also when the node is started again several times in a minute.
+ */
+const SHORT_LIVED_MS = 10_000;
 
 /** What changed while we spoke is said after this: at once to a person, and no spinning if a node makes us change each time. */
 const REFRESH_PAUSE_MS = 200;
 
-/** From the second attempt to reach a bootstrap node: soon, then every minute at the most. */
-const LINK_BACKOFF = { firstMs: 500, longestMs: 60_000 };
+/**
+ * From the second attempt to reach a bootstrap node: soon, then every half minute at the most. Everybody has tried twice
+ * within a minute of its coming back, and a thousand who still try are 50 dials a second.
+ */
+const LINK_BACKOFF = { firstMs: 500, longestMs: 30_000 };
+
+/** The share of the interval between renewals that is left to chance: those who came back together spread out again. */
+const RENEWAL_SPREAD = 0.2;
 
 export interface LinkStatus {
   state: 'connected' | 'connecting' | 'down';
@@ -66,6 +76,8 @@ export interface BootstrapLinkInit {
   log: Logger;
   nowMs: () => number;
   random: () => number;
+  /** How it waits between attempts. Default: the clock's own. */
+  sleep?: Sleep;
   signal: AbortSignal;
   /** The own contact card as it is now. */
   contactCard: () => Promise<Uint8Array>;
@@ -107,6 +119,7 @@ function describe(error: Error): string {
 
 export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
   const { host, privateKey, log, nowMs, signal } = init;
+  const sleep: Sleep = init.sleep ?? ((ms, options) => delay(ms, undefined, options));
   const addresses = init.addresses.map((text) => multiaddr(text));
   const peerId = bootstrapPeerId(init.addresses[0]!);
   const status: LinkStatus = { state: 'connecting', detail: null, lastSeenMs: null };
@@ -129,7 +142,7 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
 
   /** Rests between attempts: twice as long after each failure in a row. */
   const restAfter = (failures: number, options: { signal: AbortSignal }): Promise<void> =>
-    delay(backoffMs(failures, init.random(), LINK_BACKOFF), undefined, options).catch(() => undefined);
+    sleep(backoffMs(failures, init.random(), LINK_BACKOFF), options).catch(() => undefined);
 
   /** Drains the mailbox while connected; comes back after a pause when that breaks and the connection holds. */
   const drain = async (connected: AbortSignal): Promise<void> => {
@@ -181,7 +194,7 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
       });
       if (connected.aborted) return;
       status.detail = trouble;
-      const restMs = fresh ? REFRESH_PAUSE_MS : intervalMs;
+      const restMs = fresh ? REFRESH_PAUSE_MS : intervalMs * (1 - RENEWAL_SPREAD * init.random());
       const rest = new AbortController();
       wake = () => rest.abort();
       await delay(restMs, undefined, { signal: AbortSignal.any([connected, rest.signal]) }).catch(
