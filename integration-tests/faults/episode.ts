@@ -41,6 +41,11 @@ export interface EpisodeResult {
 export interface EpisodeOptions {
   kinds: readonly FaultKind[];
   signal: AbortSignal;
+  /** When `onWarm` is called, from the beginning. */
+  warmMs?: number;
+  onWarm?(stage: Stage): Promise<void>;
+  /** Called when everything was delivered, before the programs end. */
+  onRest?(stage: Stage, ledger: Ledger): Promise<void>;
 }
 
 /**
@@ -57,7 +62,8 @@ export async function playEpisode(schedule: Schedule, options: EpisodeOptions): 
     const opened = await openStage(schedule, { town, signal });
     if ('missing' in opened) return { violations: [], messages: 0, restMs, leftOut: opened.missing };
     await using stage = opened;
-    restMs = await play(schedule, stage, ledger, options.kinds);
+    restMs = await play(schedule, stage, ledger, options);
+    await options.onRest?.(stage, ledger);
     for (const line of unexplained(stage, schedule, options.kinds)) ledger.violated(line);
   } catch (error) {
     options.signal.throwIfAborted();
@@ -71,7 +77,7 @@ async function play(
   schedule: Schedule,
   stage: Stage,
   ledger: Ledger,
-  kinds: readonly FaultKind[],
+  { kinds, warmMs = 0, onWarm }: EpisodeOptions,
 ): Promise<number> {
   const { signal, people } = stage;
   const over = new AbortController();
@@ -89,7 +95,8 @@ async function play(
       .filter((to) => to !== from)
       .map((to) => talk({ from, to, ledger, random: randomFrom(drawSeed(random)), until, signal })),
   );
-  await Promise.all([playStrikes(schedule.strikes, kinds, stage), ...talks]);
+  const warm = delay(warmMs, undefined, { signal }).then(() => onWarm?.(stage));
+  await Promise.all([playStrikes(schedule.strikes, kinds, stage), warm, ...talks]);
 
   const from = performance.now();
   await Promise.all(speakers.map(({ who, daemon }) => atRest(who, daemon, signal)));

@@ -52,11 +52,14 @@ export function drawSchedule(seed: number, options: ScheduleOptions): Schedule {
     .filter(({ needs }) => needs === undefined || needs === network)
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const count = Math.max(1, Math.round((durationMs / 1000) * rate));
-  const strikes = Array.from({ length: count }, (): Strike => {
+  const strikes: Strike[] = [];
+  while (strikes.length < count) {
     const atMs = Math.floor(random() * durationMs);
     const kind = pick(kinds, random);
-    return { atMs, kind: kind.name, params: kind.draw(random, victims) };
-  });
+    const strike = { atMs, kind: kind.name, params: kind.draw(random, victims) };
+    // Some kinds have a victim of their own.
+    if (victimsOf(strike).every((victim) => victims.includes(victim))) strikes.push(strike);
+  }
   return {
     seed: drawSeed(random),
     network,
