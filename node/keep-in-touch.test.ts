@@ -113,3 +113,16 @@ void test('contacts that are there are greeted', async (t) => {
   stop.abort();
   await running;
 });
+
+void test('where somebody was is not forgotten while the daemon runs', async (t) => {
+  const { store, known, touch, stop } = world(t, { everyMs: 1 });
+  const friend = await person();
+  await store.client.call('addresses.put', { peer: friend.peerId, addresses: [HOME] });
+  const running = touch.run();
+  while (!known.has(friend.peerId)) await new Promise(setImmediate);
+  // As libp2p's peer store does after an hour.
+  known.clear();
+  while (!known.has(friend.peerId)) await new Promise(setImmediate);
+  stop.abort();
+  await running;
+});

@@ -13,7 +13,7 @@ const MAX_REMEMBERED = 64;
 /** Addresses kept of one peer. */
 const MAX_ADDRESSES = 8;
 
-/** How often contacts that are not connected are tried. */
+/** A friend who comes back is met this soon, also one that no phonebook knows of. */
 const EVERY_MS = 5 * 60_000;
 
 /** Contacts tried at once. */
@@ -30,6 +30,8 @@ export interface KeepInTouchInit {
   delivery: Pick<Delivery, 'greet'>;
   log: Logger;
   signal: AbortSignal;
+  /** How often contacts that are not connected are tried, default 5 minutes. */
+  everyMs?: number;
 }
 
 /** Where people are: remembered over restarts, and a connection kept to every contact that is there. */
@@ -41,7 +43,7 @@ export interface KeepInTouch {
 }
 
 export function keepInTouch(init: KeepInTouchInit): KeepInTouch {
-  const { host, store, directory, reach, delivery, log, signal } = init;
+  const { host, store, directory, reach, delivery, log, signal, everyMs = EVERY_MS } = init;
   const saved = new Map<string, string>();
   /** Being met now. */
   const meeting = new Set<string>();
@@ -120,12 +122,13 @@ export function keepInTouch(init: KeepInTouchInit): KeepInTouch {
     async run() {
       host.addEventListener('peer:identify', onIdentify);
       try {
-        await recall().catch((error: unknown) => {
-          log('addresses from before were not read: %s', (error as Error).message);
-        });
         while (!signal.aborted) {
+          // Each time: libp2p forgets an address after an hour, and at once when the clock is set years ahead.
+          await recall().catch((error: unknown) => {
+            log('addresses from before were not read: %s', (error as Error).message);
+          });
           await seekContacts();
-          await delay(EVERY_MS, undefined, { signal }).catch(() => undefined);
+          await delay(everyMs, undefined, { signal }).catch(() => undefined);
         }
       } finally {
         host.removeEventListener('peer:identify', onIdentify);
