@@ -11,10 +11,12 @@ const OVERHEAD_BYTES = 500;
 const PROVIDERS = '/dht/provider/';
 
 /**
- * The memory that a node lends to the DHT, at most `maxBytes`: when it is full, the records that were put longest ago
- * go first, and those are not put again by their owners.
+ * The memory that a node lends to the DHT, or to what it knows of peers, at most `maxBytes`: when it is full, the records
+ * that were put longest ago go first, and those are not put again by their owners.
+ *
+ * @param keeps keys that never go, of which there may be only a few
  */
-export function recordStore(maxBytes: number): Datastore {
+export function recordStore(maxBytes: number, keeps: (key: string) => boolean = () => false): Datastore {
   const records = new Map<string, { key: Key; value: Uint8Array }>();
   let bytes = 0;
 
@@ -33,7 +35,7 @@ export function recordStore(maxBytes: number): Datastore {
     bytes += value.byteLength + OVERHEAD_BYTES;
     for (const oldest of records.keys()) {
       if (bytes <= maxBytes) break;
-      remove(oldest);
+      if (!keeps(oldest)) remove(oldest);
     }
     return key;
   };

@@ -2,11 +2,15 @@ import { noise } from '@chainsafe/libp2p-noise';
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { FaultTolerance } from '@libp2p/interface';
 import type { PrivateKey } from '@libp2p/interface';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { Libp2pInit } from 'libp2p';
+import { recordStore } from '../dht/record-store.ts';
+import { admission } from './admission.ts';
 import { checkListenAddress, parseMultiaddr } from './addresses.ts';
 import { STREAM_LIMITS } from './limits.ts';
 import type { TransportLimits } from './limits.ts';
 import type { ListenError } from './listen-errors.ts';
+import { guardedMuxer } from './muxer-guard.ts';
 import { detachedTcp } from './tcp.ts';
 import { economiseWindowUpdates } from './window-updates.ts';
 
@@ -43,6 +47,7 @@ export function libp2pBase({ privateKey, listen, announce, limits, onListenError
   economiseWindowUpdates();
   listen.forEach(checkListenAddress);
   for (const address of announce) parseMultiaddr('announce', address);
+  const own = `/peers/${peerIdFromPrivateKey(privateKey).toCID().toString()}`;
   return {
     privateKey,
     addresses: { listen, announce },
@@ -55,29 +60,35 @@ export function libp2pBase({ privateKey, listen, announce, limits, onListenError
           inboundSocketInactivityTimeout: limits.inactivityTimeoutMs,
           outboundSocketInactivityTimeout: limits.inactivityTimeoutMs,
         },
-        onListenError,
+        { admission: admission(limits, { nowMs: () => performance.now() }), onListenError },
       ),
     ],
     connectionEncrypters: [noise()],
     streamMuxers: [
-      yamux({
-        enableKeepAlive: true,
-        keepAliveInterval: limits.keepAliveIntervalMs,
-        maxInboundStreams: limits.maxInboundStreams,
-        maxOutboundStreams: limits.maxOutboundStreams,
-        streamOptions: {
-          initialStreamWindowSize: STREAM_LIMITS.initialWindowBytes,
-          maxStreamWindowSize: STREAM_LIMITS.maxWindowBytes,
-          maxReadBufferLength: STREAM_LIMITS.maxReadBufferBytes,
-          maxWriteBufferLength: STREAM_LIMITS.maxWriteBufferBytes,
-        },
-      }),
+      guardedMuxer(
+        yamux({
+          enableKeepAlive: true,
+          keepAliveInterval: limits.keepAliveIntervalMs,
+          maxInboundStreams: limits.maxInboundStreams,
+          maxOutboundStreams: limits.maxOutboundStreams,
+          streamOptions: {
+            initialStreamWindowSize: STREAM_LIMITS.initialWindowBytes,
+            maxStreamWindowSize: STREAM_LIMITS.maxWindowBytes,
+            maxReadBufferLength: STREAM_LIMITS.maxReadBufferBytes,
+            maxWriteBufferLength: STREAM_LIMITS.maxWriteBufferBytes,
+          },
+        }),
+      ),
     ],
+    // Whoever makes up peers would fill the memory otherwise: they are kept for hours. What a node says of itself is there too.
+    datastore: recordStore(limits.peerStoreBytes, (key) => key === own),
     transportManager: { faultTolerance: FaultTolerance.NO_FATAL },
     connectionManager: {
       maxConnections: limits.maxConnections,
       inboundConnectionThreshold: limits.inboundConnectionsPerSecond,
-      maxIncomingPendingConnections: limits.maxPendingInbound,
+      // Beyond the limit that `admission` keeps: one that was told to make room takes a moment to go.
+      maxIncomingPendingConnections: 2 * limits.maxPendingInbound,
+      inboundUpgradeTimeout: limits.handshakeTimeoutMs,
       maxParallelDials: limits.maxParallelDials,
       maxDialQueueLength: limits.maxDialQueue,
     },
