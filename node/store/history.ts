@@ -133,19 +133,33 @@ export function historyTable(
     };
   };
   const selectRow = database.prepare(`${SELECT} WHERE m.row = ?`);
-  // The rows of the same lists as an index has them, which may be whole where the table is not.
-  const INDEXED = 'SELECT row FROM messages INDEXED BY messages_by_clock';
-  const rowsByPeer = database.prepare(
-    `${INDEXED} WHERE peer = ? AND (clock_ms, clock_count, row) < (?, ?, ?)
+  // The rows of the same lists, by an index, which may be whole where the table is not, and by the table.
+  const rowsOf = (rest: string): StatementSync[] =>
+    ['INDEXED BY messages_by_clock', 'NOT INDEXED'].map((by) =>
+      database.prepare(`SELECT row FROM messages ${by} ${rest}`),
+    );
+  const rowsByPeer = rowsOf(
+    `WHERE peer = ? AND (clock_ms, clock_count, row) < (?, ?, ?)
      ORDER BY clock_ms DESC, clock_count DESC, row DESC`,
   );
-  const rowsAfter = database.prepare(`${INDEXED} WHERE row > ? ORDER BY row`);
+  const rowsAfter = rowsOf('WHERE row > ? ORDER BY row');
+
+  /** By the first way that can be gone to the end. */
+  const firstReadable = ([first, ...others]: StatementSync[], keys: SQLInputValue[]): { row: number }[] => {
+    try {
+      return first!.all(...keys) as unknown as { row: number }[];
+    } catch (error) {
+      if (!isDamage(error) || others.length === 0) throw error;
+      return firstReadable(others, keys);
+    }
+  };
 
   /** A list of messages; when part of it can't be read, one by one what can. */
   const list = (
     [select, ...values]: [StatementSync, ...SQLInputValue[]],
     limit: number,
-    [rows, ...keys]: [StatementSync, ...SQLInputValue[]],
+    rows: StatementSync[],
+    keys: SQLInputValue[],
     wanted: (message: StoredMessage) => boolean = () => true,
   ): StoredMessage[] => {
     try {
@@ -155,9 +169,9 @@ export function historyTable(
       onDamage(error as Error);
     }
     const found: StoredMessage[] = [];
-    for (const { row } of rows.all(...keys)) {
+    for (const { row } of firstReadable(rows, keys)) {
       try {
-        const read = selectRow.get(row as number) as unknown as MessageRow | undefined;
+        const read = selectRow.get(row) as unknown as MessageRow | undefined;
         if (read === undefined) continue;
         const message = view(read);
         if (wanted(message)) found.push(message);
@@ -203,7 +217,7 @@ export function historyTable(
       if (key === undefined) return [];
       const { clockMs, clockCount, row } = before ?? END;
       const keys = [key, clockMs, clockCount, row];
-      return list([selectByPeer, ...keys], limit, [rowsByPeer, ...keys]).toReversed();
+      return list([selectByPeer, ...keys], limit, rowsByPeer, keys).toReversed();
     },
 
     /** Messages from others after a row, in the order they arrived. */
@@ -219,13 +233,14 @@ export function historyTable(
       list(
         [unread ? selectUnread : selectInbox, after],
         limit,
-        [rowsAfter, after],
+        rowsAfter,
+        [after],
         ({ outgoing, state }) => !outgoing && (!unread || state === 'unread'),
       ),
 
     /** Every message after a row, in the order they were committed here. */
     'history.after': ({ row, limit }: { row: number; limit: number }): StoredMessage[] =>
-      list([selectAfter, row], limit, [rowsAfter, row]),
+      list([selectAfter, row], limit, rowsAfter, [row]),
 
     'history.message': ({ id }: { id: string }): StoredMessage | undefined => {
       const row = selectById.get(parseMessageId(id)) as unknown as MessageRow | undefined;
@@ -239,7 +254,7 @@ export function historyTable(
       (selectPeers.all() as unknown as { id: number; unread: number }[])
         .flatMap(({ id, unread }) => {
           const keys = [id, END.clockMs, END.clockCount, END.row];
-          const [last] = list([selectByPeer, ...keys], 1, [rowsByPeer, ...keys]);
+          const [last] = list([selectByPeer, ...keys], 1, rowsByPeer, keys);
           return last === undefined ? [] : [{ peer: chains.peerIdOf(id), unread, last }];
         })
         .sort((a, b) => b.last.clockMs - a.last.clockMs),

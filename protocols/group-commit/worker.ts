@@ -1,7 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { DatabaseSync } from 'node:sqlite';
 import { passCommitPoint } from './commit-points.ts';
-import { explainStoreError, StoreError } from './operations.ts';
+import { explainStoreError, StoreError, storeErrorCode } from './operations.ts';
 import type { Operations, StoreErrorCode } from './operations.ts';
 
 /** What a call's changes have to survive: a power cut, or only the end of the process. */
@@ -58,7 +58,8 @@ export function runGroup(store: OpenStore, calls: readonly Call[]): Reply[] {
   }
 }
 
-function runTransaction({ database, operations, rolledBack }: OpenStore, calls: readonly Call[]): Reply[] {
+function runTransaction(store: OpenStore, calls: readonly Call[]): Reply[] {
+  const { database, operations, rolledBack } = store;
   const replies: Reply[] = [];
   const failure = (id: number, error: unknown): Reply => ({
     id,
@@ -87,7 +88,23 @@ function runTransaction({ database, operations, rolledBack }: OpenStore, calls: 
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK');
     rolledBack();
-    return calls.map(({ id }) => failure(id, error));
+    if (storeErrorCode(error) !== 'corrupt') return calls.map(({ id }) => failure(id, error));
+    // SQLite commits nothing any more when a page was found damaged in between: who has met that, meets it alone.
+    if (calls.length > 1) return calls.flatMap((call) => runTransaction(store, [call]));
+    return calls.map((call) => readOnly(store, call) ?? failure(call.id, error));
+  }
+}
+
+/** Runs a call that changes nothing, which may find a way around what is damaged; undefined when there is none. */
+function readOnly({ database, operations, rolledBack }: OpenStore, call: Call): Reply | undefined {
+  database.exec('PRAGMA query_only = ON');
+  try {
+    return { id: call.id, value: operations[call.operation]!(call.argument as never) };
+  } catch {
+    return undefined;
+  } finally {
+    database.exec('PRAGMA query_only = OFF');
+    rolledBack();
   }
 }
 
