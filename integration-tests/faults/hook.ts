@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { BroadcastChannel, getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
 import { COMMIT_POINTS } from '../../protocols/group-commit/commit-points.ts';
+import type { CommitPoint } from '../../protocols/group-commit/commit-points.ts';
 import { ORDERS_VARIABLE } from './orders.ts';
 import type { Answers, InitialOrders, Order, Trap } from './orders.ts';
 import { sharedState } from './shared-state.ts';
@@ -48,21 +49,28 @@ function sprung({ traps }: HookState, point: string): Trap | undefined {
   return undefined;
 }
 
-/** While a group of operations runs, which takes one turn without a break: rows changed so far, and before it. */
-let group: { changes: number; changesBefore: number } | undefined;
+/**
+ * While a group of operations runs, which takes one turn without a break: which of its calls have changed something, and
+ * how many rows the connection had changed after the last of them.
+ */
+let group: { changed: boolean[]; rows: number } | undefined;
 
-function onPoint(point: string): void {
-  const trap = shared.change((state) => {
-    const passed = (state.passed[point] ??= { count: 0, changing: 0 });
-    passed.count++;
-    if (group === undefined || group.changes > group.changesBefore) passed.changing++;
-    const trap = sprung(state, point);
-    if (trap?.action === 'io-error' || trap?.action === 'disk-full')
-      state.failing = { errcode: trap.action, commits: trap.commits === undefined ? 1 : trap.commits };
-    return trap;
-  });
-  if (trap?.action === 'kill') process.kill(process.pid, 'SIGKILL');
-  if (trap?.action === 'stop') process.kill(process.pid, 'SIGSTOP');
+function onPoint({ moment, whats }: CommitPoint): void {
+  const actions = shared.change((state) =>
+    [...new Set(whats)].map((what) => {
+      const point = `${what}:${moment}`;
+      const passed = (state.passed[point] ??= { count: 0, changing: 0 });
+      passed.count++;
+      // What is not of a group is a file.
+      if (group?.changed.some((changed, call) => changed && whats[call] === what) ?? true) passed.changing++;
+      const trap = sprung(state, point);
+      if (trap?.action === 'io-error' || trap?.action === 'disk-full')
+        state.failing = { errcode: trap.action, commits: trap.commits === undefined ? 1 : trap.commits };
+      return trap?.action;
+    }),
+  );
+  if (actions.includes('kill')) process.kill(process.pid, 'SIGKILL');
+  if (actions.includes('stop')) process.kill(process.pid, 'SIGSTOP');
 }
 
 /** The failure that the commit under way has to meet. */
@@ -83,8 +91,7 @@ function watchCommits(): void {
     Number(database.prepare('SELECT total_changes() AS changes').get()!['changes']);
   DatabaseSync.prototype.exec = function (this: DatabaseSync, sql) {
     if (sql === 'BEGIN') {
-      const now = countChanges(this);
-      group = { changes: now, changesBefore: now };
+      group = { changed: [], rows: countChanges(this) };
       queueMicrotask(() => {
         group = undefined;
       });
@@ -94,7 +101,11 @@ function watchCommits(): void {
       if (failed !== undefined) throw failed;
     }
     exec.call(this, sql);
-    if (group !== undefined && sql === 'RELEASE call') group.changes = countChanges(this);
+    if (group === undefined || !sql.endsWith('RELEASE call')) return;
+    const rows = countChanges(this);
+    // One that was rolled back has left nothing.
+    group.changed.push(sql === 'RELEASE call' && rows > group.rows);
+    group.rows = rows;
   };
 }
 
@@ -187,5 +198,5 @@ if (initial !== undefined) {
   process.on('exit', () => shared.change((state) => state.threads--));
   moveClock();
   watchCommits();
-  subscribe(COMMIT_POINTS, (point) => onPoint(point as string));
+  subscribe(COMMIT_POINTS, (point) => onPoint(point as CommitPoint));
 }

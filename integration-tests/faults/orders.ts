@@ -30,7 +30,7 @@ export interface Trap {
 /** Of one commit point. */
 export interface Passed {
   count: number;
-  /** How often something was changed in a commit it belongs to. Always 0 where nobody but readers pass. */
+  /** How often it changed something. */
   changing: number;
 }
 

@@ -3,6 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { COMMIT_POINTS } from './commit-points.ts';
+import type { CommitPoint } from './commit-points.ts';
 import { fixtureStore } from './store-fixture.ts';
 import { runGroup } from './worker.ts';
 import type { Call } from './worker.ts';
@@ -17,22 +18,18 @@ void test('a group tells who listens what is in it, before its commit and after'
   }));
   const passed: string[] = [];
   const listener = (point: unknown): void => {
-    passed.push(point as string);
+    const { moment, whats } = point as CommitPoint;
+    passed.push(`${moment} ${whats.join()}`);
   };
   subscribe(COMMIT_POINTS, listener);
   runGroup(store, calls.slice(0, 2));
-  assert.deepEqual(passed.splice(0), ['add:before-commit', 'add:after-commit']);
+  assert.deepEqual(passed.splice(0), ['before-commit add,add', 'after-commit add,add']);
   runGroup(store, [calls[0]!, calls[3]!]);
-  assert.deepEqual(passed.splice(0), [
-    'add:before-commit',
-    'all:before-commit',
-    'add:after-commit',
-    'all:after-commit',
-  ]);
+  assert.deepEqual(passed.splice(0), ['before-commit add,all', 'after-commit add,all']);
   // What could not be committed is at no point behind a commit.
   store.database.exec('PRAGMA foreign_keys = ON');
   runGroup(store, calls.slice(2, 3));
-  assert.deepEqual(passed.splice(0), ['addDanglingNote:before-commit']);
+  assert.deepEqual(passed.splice(0), ['before-commit addDanglingNote']);
   unsubscribe(COMMIT_POINTS, listener);
   runGroup(store, calls.slice(0, 1));
   assert.deepEqual(passed, []);

@@ -1,18 +1,21 @@
 import { channel } from 'node:diagnostics_channel';
 
-/** Where a point stands: what it names is about to be on disk, or is, and nobody has been told yet. */
-export type Moment = 'before-commit' | 'after-commit';
+/** What is about to be on disk, or is, and nobody has been told yet. */
+export interface CommitPoint {
+  moment: 'before-commit' | 'after-commit';
+  /** What is committed together: the operation of each call, in their order, or the name of a file. */
+  whats: readonly string[];
+}
 
 /**
- * Each message is the name of a point just passed: `<what>:<moment>`, where `what` is an operation of a store or a file.
- * Passed in the thread that commits; a subscriber runs before anything else does. The tests for crashes listen here.
+ * Each message is a `CommitPoint` just passed, in the thread that commits; a subscriber runs before anything else does. The
+ * tests for crashes listen here.
  */
 export const COMMIT_POINTS = 'tincan:commit-points';
 
 const points = channel(COMMIT_POINTS);
 
-/** Tells who listens that these are now about to reach the disk together, or have. Costs nothing when nobody does. */
-export function passCommitPoint(moment: Moment, whats: Iterable<string>): void {
-  if (!points.hasSubscribers) return;
-  for (const what of new Set(whats)) points.publish(`${what}:${moment}`);
+/** Tells who listens that something is about to reach the disk, or has. Costs nothing when nobody does. */
+export function passCommitPoint(moment: CommitPoint['moment'], whats: Iterable<string>): void {
+  if (points.hasSubscribers) points.publish({ moment, whats: [...whats] } satisfies CommitPoint);
 }
