@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { defaultLogger } from '@libp2p/logger';
@@ -11,6 +11,7 @@ import { libp2pBase } from '../protocols/transport/base.ts';
 import { DAEMON_LIMITS } from '../protocols/transport/limits.ts';
 import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
+import type { Host } from './host.ts';
 import { DAY_MS, NOON_MS, person } from './phonebook-fixture.ts';
 
 async function startNode(t: TestContext, listen: string[]) {
@@ -159,4 +160,32 @@ void test('a node that does not answer is dialled less and less often, but every
 
 void test('a node that is started again and again is dialled soon each time, if it served in between', async () => {
   assert.deepEqual(await restsOf({ heldMs: 15_000, count: 4 }), [250, 250, 250, 250]);
+});
+
+void test('a node that gives no sign of life is dropped, for the link to dial it anew', async (t) => {
+  const late = AbortSignal.abort(new Error('late'));
+  mock.method(AbortSignal, 'timeout', () => late);
+  t.after(() => mock.restoreAll());
+  let dropped: Error | undefined;
+  const connection = {
+    newStream: () => Promise.reject(late.reason as Error),
+    abort: (error: Error) => (dropped = error),
+  };
+  const { peerId } = await person();
+  const link = bootstrapLink({
+    addresses: [`/ip4/192.0.2.1/tcp/4001/p2p/${peerId}`],
+    host: { getConnections: () => [connection] } as unknown as Host,
+    privateKey: await generateKeyPair('Ed25519'),
+    unlisted: false,
+    log: defaultLogger().forComponent('test'),
+    nowMs: () => NOON_MS,
+    random: () => 0,
+    signal: t.signal,
+    contactCard: async () => new Uint8Array(0),
+    claimName: async () => undefined,
+    onBlobs: async () => undefined,
+    onConnected: () => undefined,
+  });
+  await link.verify();
+  assert.equal(dropped?.name, 'TimeoutError');
 });
