@@ -58,6 +58,7 @@ export const STEPS: readonly Step[] = [
   tests('docs', 'documents against the code', ['integration-tests/docs.test.ts'], true),
   tests('unit', 'unit tests', ['{protocols,node,bootstrap,cli}/**/*.test.ts']),
   tests('integration', 'whole programs against each other', ['integration-tests/scenarios/*.test.ts']),
+  tests('faults', 'real programs under faults and attacks', ['integration-tests/faults/**/*.test.ts']),
   tests('package', 'build, npm pack, install, old Node', ['integration-tests/package.test.ts']),
 ];
 

@@ -132,7 +132,7 @@ async function playStrikes(
     const kind = kinds.find(({ name }) => name === strike.kind);
     if (kind === undefined) throw new Error(`there is no fault of the kind ${strike.kind}`);
     const victims = victimsOf(strike);
-    const before = victims.map((victim) => busy.get(victim));
+    const before = victims.map((victim) => busy.get(victim)).filter((done) => done !== undefined);
     const run = async (): Promise<void> => {
       await Promise.all(before);
       const wait = strike.atMs - (performance.now() - start);

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../harness/program.ts';
-import type { FigureRow } from './part.ts';
+import type { FigureRow } from './parts/part.ts';
 
 const PAGE = join(ROOT, 'docs/reliability.md');
 

@@ -46,7 +46,7 @@ export async function soak({
 
   const look = async (stage: Stage, who: string): Promise<Resources | undefined> => {
     const { program } = who === 'bootstrap' ? stage.bootstrap : stage.people.get(who)!;
-    const collect = async (): Promise<void> => void (await program.tell({ order: 'collect-garbage' }));
+    const collect = async (): Promise<void> => void (await program.tell({ type: 'collect-garbage' }));
     return settledResources(program.pid, { signal, collect });
   };
   const result = await playEpisode(schedule, {

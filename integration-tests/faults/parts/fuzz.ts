@@ -1,0 +1,29 @@
+import { fuzz as play } from '../fuzz.ts';
+import type { Part } from './part.ts';
+
+/** Asked for of each decoder, in a run that is long enough for it. */
+const INPUTS = 1_000_000;
+
+export const fuzz: Part = {
+  name: 'fuzz',
+  about: 'every decoder of bytes from outside is given damaged input',
+  weight: 3,
+  fromMinutes: 5,
+  async run({ seed, budgetMs, signal, log }) {
+    const { decoders } = await play({ seed, inputs: INPUTS, minutes: budgetMs / 60_000, signal, log });
+    const counts = decoders.map(({ inputs }) => inputs).sort((a, b) => a - b);
+    return {
+      violations: decoders
+        .filter(({ failure }) => failure !== null)
+        .map(({ decoder, failure }) => `${decoder}: ${failure!.why}`),
+      figures: [
+        { name: 'decoders', value: `${decoders.length}` },
+        {
+          name: 'inputs in all; of the decoder that got the fewest',
+          value: `${counts.reduce((sum, count) => sum + count, 0).toLocaleString('en')}; ${counts[0]!.toLocaleString('en')}`,
+          asked: `${INPUTS.toLocaleString('en')} each, in a long run`,
+        },
+      ],
+    };
+  },
+};

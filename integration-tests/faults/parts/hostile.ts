@@ -1,0 +1,56 @@
+import { hostile as play } from '../hostile.ts';
+import { hostileTable } from '../hostile-report.ts';
+import type { Part } from './part.ts';
+import { megabytes } from './part.ts';
+
+/** As asked for: an honest peer may wait three times as long while an attack lasts. */
+const RATIO = 3;
+
+/** Each attack, and the quiet before it, in a run that has the time. */
+const LONGEST_S = 5;
+const SHORTEST_S = 0.5;
+
+/** What an attack costs beside its own time: quiet, recovery. */
+const TURNS = 80;
+
+export const hostile: Part = {
+  name: 'hostile',
+  about: 'attacks on every protocol, while honest people chat and look each other up',
+  weight: 6,
+  fromMinutes: 5,
+  async run({ seed, budgetMs, signal, log }) {
+    const share = Math.min(LONGEST_S, Math.max(SHORTEST_S, budgetMs / 1000 / TURNS));
+    const report = await play({ seed, seconds: share, signal, log: () => undefined });
+    log(hostileTable(report).replaceAll('\n', '\n  '));
+    const within = report.rows.filter(({ ratio }) => ratio === undefined || ratio <= RATIO).length;
+    const worst = report.rows.toSorted((a, b) => (b.ratio ?? 0) - (a.ratio ?? 0))[0]!;
+    const peak = (by: string): number =>
+      Math.max(
+        ...report.rows.filter(({ against }) => against === by).map(({ peakRssBytes }) => peakRssBytes),
+      );
+    return {
+      violations: [
+        ...report.broken,
+        ...report.rows.flatMap(({ attack, against, broken }) =>
+          broken.map((what) => `${attack} against ${against}: ${what}`),
+        ),
+      ],
+      figures: [
+        { name: 'attacks, each against a daemon or a bootstrap node', value: `${report.rows.length}` },
+        {
+          name: `attacks under which the p99 of honest people stays within ${RATIO} times that of quiet`,
+          value: `${within}`,
+          asked: 'all',
+        },
+        {
+          name: 'the worst',
+          value: `${worst.attack} against a ${worst.against}: ${worst.ratio?.toFixed(1) ?? '-'} times`,
+        },
+        {
+          name: 'most memory of a daemon; of a bootstrap node',
+          value: `${megabytes(peak('daemon'))}; ${megabytes(peak('bootstrap'))}`,
+        },
+      ],
+    };
+  },
+};
