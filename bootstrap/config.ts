@@ -16,6 +16,8 @@ export interface BootstrapConfig {
   mailboxBytes: number;
   /** Blobs held for one recipient from one sender at the most. */
   mailboxBlobsPerSender: number;
+  /** Bytes of the whole store above which no deposits are taken. */
+  mailboxTotalBytes: number;
   /** Deposits a minute from one peer. */
   depositsPerMinute: number;
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';

@@ -8,12 +8,13 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { tincanDht } from '../protocols/dht/service.ts';
 import { libp2pBase } from '../protocols/transport/base.ts';
+import { keepConnectionRoom } from '../protocols/transport/connection-room.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { HUB_LIMITS } from '../protocols/transport/limits.ts';
 import { fatalListenError } from '../protocols/transport/listen-errors.ts';
 import type { ListenError } from '../protocols/transport/listen-errors.ts';
 import type { BootstrapConfig } from './config.ts';
-import { RELAY_LIMITS } from './limits.ts';
+import { MAX_SHARE_PER_ADDRESS, RELAY_LIMITS } from './limits.ts';
 import { isPrivateNetwork } from './private-network.ts';
 import { endReservationsOnDisconnect } from './relay-reservations.ts';
 
@@ -40,7 +41,14 @@ export async function createHost({ config, privateKey, registry, log }: HostInit
     privateKey,
     listen: config.listen,
     announce: config.announce,
-    limits: { ...HUB_LIMITS, maxConnections: config.maxConnections },
+    limits: {
+      ...HUB_LIMITS,
+      maxConnections: config.maxConnections,
+      maxConnectionsPerAddress: Math.min(
+        HUB_LIMITS.maxConnectionsPerAddress,
+        Math.ceil(config.maxConnections * MAX_SHARE_PER_ADDRESS),
+      ),
+    },
     onListenError: (error) => errors.push(error),
   });
   const host = await createLibp2p({
@@ -69,6 +77,8 @@ export async function createHost({ config, privateKey, registry, log }: HostInit
     },
   });
   endReservationsOnDisconnect(host);
+  const { maxConnections } = config;
+  keepConnectionRoom(host, { maxConnections, isKept: () => false, nowMs: Date.now });
   return {
     host,
     async start(): Promise<void> {

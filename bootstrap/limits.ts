@@ -1,4 +1,5 @@
 import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/limits.ts';
+import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { RegistrationLimits } from './registration-table.ts';
 
 /** The bounds of the rendezvous registrations. */
@@ -19,6 +20,15 @@ export const MAX_STORE_QUEUE = 10_000;
  * minutes; any other needs a few an hour.
  */
 export const RENDEZVOUS_REQUESTS_PER_MINUTE = 600;
+
+/** The same for all peers of one address together: a campus of two thousand that comes all at once. */
+export const RENDEZVOUS_REQUESTS_PER_ADDRESS: BucketLimits = { burst: 12_000, perSecond: 100 };
+
+/**
+ * Registrations of all peers of one address together. That campus renews its own each hour or so; the longest that one
+ * lasts is 72 hours, in which one address alone can't fill the table.
+ */
+export const REGISTRATIONS_PER_ADDRESS: BucketLimits = { burst: 5_000, perSecond: 40 / 60 };
 
 /** Discoveries under way at once: 16 MiB of pages. */
 export const MAX_DISCOVERIES = 64;
@@ -48,3 +58,9 @@ export const STOP_LIBP2P_MS = 2_000;
 
 /** Phonebook streams one connection may have open: a daemon looks up a screen of contacts at a time. */
 export const PHONEBOOK_INBOUND_STREAMS = 16;
+
+/**
+ * Of all connections, those that may come from one address. Behind one there may be a campus, or all of a test; the others
+ * keep half.
+ */
+export const MAX_SHARE_PER_ADDRESS = 0.5;

@@ -16,7 +16,9 @@ export interface CollectionInit {
   store: Pick<StoreClient<MailboxOperations>, 'call'>;
   /** Peer id bytes. */
   recipient: Uint8Array;
-  limits: Pick<MailboxLimits, 'windowBlobs' | 'windowBytes'>;
+  limits: Pick<MailboxLimits, 'blobBytes' | 'windowBlobs' | 'windowBytes'>;
+  /** Resolves when so many bytes may be read for it, with what gives the room back. */
+  roomFor: (bytes: number, options: { signal: AbortSignal }) => Promise<() => void>;
   nowMs: () => number;
   onSent: (count: number) => void;
   onAcknowledged: (count: number) => void;
@@ -37,6 +39,7 @@ export function openCollection({
   store,
   recipient,
   limits,
+  roomFor,
   nowMs,
   onSent,
   onAcknowledged,
@@ -44,6 +47,8 @@ export function openCollection({
   onEnd,
 }: CollectionInit): OpenCollection {
   const partBlobs = Math.max(1, Math.floor(limits.windowBlobs / PARTS_OF_WINDOW));
+  const partBytes = Math.max(limits.blobBytes, Math.floor(limits.windowBytes / PARTS_OF_WINDOW));
+  const ending = new AbortController();
   /** Sent and not acknowledged, oldest first. */
   let sent: Array<{ number: number; bytes: number }> = [];
   let sentBytes = 0;
@@ -60,6 +65,7 @@ export function openCollection({
     if (ended) return;
     ended = true;
     endReason = reason;
+    ending.abort(new Error('the collection has ended'));
     wake?.();
     onEnd();
   };
@@ -76,7 +82,7 @@ export function openCollection({
       recipient,
       after: lastNumber,
       maxBlobs: Math.min(partBlobs, limits.windowBlobs - sent.length),
-      maxBytes: limits.windowBytes - sentBytes,
+      maxBytes: Math.min(partBytes, limits.windowBytes - sentBytes),
       nowMs: nowMs(),
     });
     if (next.more) more = true;
@@ -102,13 +108,18 @@ export function openCollection({
       for (;;) {
         if (ended) return;
         if (more && !tooBig && sent.length < limits.windowBlobs) {
+          let giveBack: (() => void) | undefined;
           try {
+            giveBack = await roomFor(partBytes, ending);
             const blobs = await nextPart();
             if (blobs.length === 0) continue;
             onSent(blobs.length);
+            // Comes back here when they have been sent.
             yield blobs;
           } catch (error) {
-            fail(error as Error);
+            if (!ended) fail(error as Error);
+          } finally {
+            giveBack?.();
           }
         } else {
           await new Promise<void>((resolve) => {

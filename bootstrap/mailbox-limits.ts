@@ -1,4 +1,5 @@
 import { MAX_BLOB_BYTES } from '../protocols/mailbox/protocol.ts';
+import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { BootstrapConfig } from './config.ts';
 
 /** What a mailbox holds and how fast it takes it. Defaults of the configurable ones stand beside the command's flags. */
@@ -14,6 +15,19 @@ export interface MailboxLimits {
   blobsPerSender: number;
   /** From one peer; also what it may deposit in one go after a pause. */
   depositsPerMinute: number;
+  /** From all peers of one address. */
+  depositsPerAddress: BucketLimits;
+  /** Bytes of blobs from all peers of one address. */
+  depositBytesPerAddress: BucketLimits;
+  /** Bytes of the whole store, names and registrations included, above which nothing more is taken. */
+  totalBytes: number;
+  /** Collect streams that one peer may open a minute. */
+  collectsPerMinute: number;
+  /** The same for all peers of one address. */
+  collectsPerAddress: BucketLimits;
+  /** Bytes of blobs being sent to recipients, all together, and to those of one address. */
+  sendingBytes: number;
+  sendingBytesPerAddress: number;
   /** Blobs on their way to a recipient that it has not acknowledged. */
   windowBlobs: number;
   windowBytes: number;
@@ -40,11 +54,29 @@ const UNDER_COMMIT_BYTES = 32 * 1024 * 1024;
 /** An expired blob is never handed out and not counted, so a sweep only frees the disk. It reads everything once. */
 const SWEEP_EVERY_MS = 3_600_000;
 
+/** Peers' worth of deposits that one address may make: those who write at the same time, behind it. */
+const BUSY_PEERS = 16;
+
+/** What one address may leave: a day's mail of thousands of people at once, and 3.6 GiB an hour after that. */
+const DEPOSIT_BYTES_PER_ADDRESS: BucketLimits = { burst: 512 * 1024 * 1024, perSecond: 1024 * 1024 };
+
+/** A collect stream lasts for as long as its connection. Each new one reads a part of the window from the disk. */
+const COLLECTS_PER_MINUTE = 12;
+
+/** A campus of two thousand coming back at once. */
+const COLLECTS_PER_ADDRESS: BucketLimits = { burst: 4_000, perSecond: 40 };
+
+/**
+ * What recipients that do not read can make the node hold: each a part of its window. A quarter for one address, so that
+ * the others are not kept waiting.
+ */
+const SENDING_BYTES = 64 * 1024 * 1024;
+
 /** The limits of a bootstrap node. */
 export function mailboxLimits(
   config: Pick<
     BootstrapConfig,
-    'mailboxBlobs' | 'mailboxBytes' | 'mailboxBlobsPerSender' | 'depositsPerMinute'
+    'mailboxBlobs' | 'mailboxBytes' | 'mailboxBlobsPerSender' | 'mailboxTotalBytes' | 'depositsPerMinute'
   >,
 ): MailboxLimits {
   return {
@@ -54,6 +86,16 @@ export function mailboxLimits(
     bytes: config.mailboxBytes,
     blobsPerSender: config.mailboxBlobsPerSender,
     depositsPerMinute: config.depositsPerMinute,
+    depositsPerAddress: {
+      burst: BUSY_PEERS * config.depositsPerMinute,
+      perSecond: (BUSY_PEERS * config.depositsPerMinute) / 60,
+    },
+    depositBytesPerAddress: DEPOSIT_BYTES_PER_ADDRESS,
+    totalBytes: config.mailboxTotalBytes,
+    collectsPerMinute: COLLECTS_PER_MINUTE,
+    collectsPerAddress: COLLECTS_PER_ADDRESS,
+    sendingBytes: SENDING_BYTES,
+    sendingBytesPerAddress: SENDING_BYTES / 4,
     windowBlobs: WINDOW_BLOBS,
     windowBytes: WINDOW_BYTES,
     underCommitBytes: UNDER_COMMIT_BYTES,

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { DepositOutcome, MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
 import type { DepositBatch } from './mailbox-table.ts';
 
-const limits = { blobs: 5, bytes: 60, blobsPerSender: 3, keptMs: 1000 };
+const limits = { blobs: 5, bytes: 60, blobsPerSender: 3, keptMs: 1000, totalBytes: 1024 ** 3 };
 
 const peerBytes = (peer: number): Uint8Array => Uint8Array.of(0, 36, peer);
 const blobOf = (content: number): Buffer => Buffer.alloc(3 + (content % 17), content);

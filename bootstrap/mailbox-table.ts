@@ -28,7 +28,13 @@ export const MAILBOX_SCHEMA = `
 `;
 
 /** What became of a deposit. Numbers of this store's own, so that its thread needs no codec. */
-export const DepositOutcome = { STORED: 0, ALREADY_THERE: 1, FULL: 2, SENDER_FULL: 3 } as const;
+export const DepositOutcome = {
+  STORED: 0,
+  ALREADY_THERE: 1,
+  FULL: 2,
+  SENDER_FULL: 3,
+  STORE_FULL: 4,
+} as const;
 
 /** Numbers of one deposit in `DepositBatch.fields`. */
 export const DEPOSIT_FIELDS = 3;
@@ -95,7 +101,7 @@ export type MailboxOperations = {
 /** The mailboxes' part of a bootstrap node's store; runs in its worker. */
 export function mailboxTable(
   database: DatabaseSync,
-  limits: Pick<MailboxLimits, 'blobs' | 'bytes' | 'blobsPerSender' | 'keptMs'>,
+  limits: Pick<MailboxLimits, 'blobs' | 'bytes' | 'blobsPerSender' | 'keptMs' | 'totalBytes'>,
 ): { operations: MailboxOperations; rolledBack: () => void } {
   const peers = numberedPeers(database, limits.keptMs);
   const mailboxes = heldMailboxes(database);
@@ -111,6 +117,12 @@ export function mailboxTable(
   const remove = database.prepare('DELETE FROM mailbox_blob WHERE number = ?');
   const highest = database.prepare('SELECT coalesce(max(number), 0) AS number FROM mailbox_blob');
   const count = database.prepare('SELECT count(*) AS blobs FROM mailbox_blob');
+  // Pages in use: what was deleted is room again, though the file stays as long as it was.
+  const usedBytes = database.prepare(
+    `SELECT (c.page_count - f.freelist_count) * s.page_size AS bytes
+     FROM pragma_page_count c, pragma_freelist_count f, pragma_page_size s`,
+  );
+  const isFull = (bytes: number): boolean => Number(usedBytes.get()!['bytes']) + bytes > limits.totalBytes;
   /** Never reused while the worker runs, not even after a rollback: a collect stream goes by "after this number". */
   let lastNumber = Number(highest.get()!['number']);
   let blobs: number | undefined;
@@ -118,10 +130,17 @@ export function mailboxTable(
   return {
     operations: {
       'mailbox.deposit': ({ nowMs, depositor, recipients, fields, bytes }) => {
+        const total = fields.length / DEPOSIT_FIELDS;
+        if (isFull(bytes.byteLength)) {
+          // Nothing is written, not even who asked. What is there already is answered so the next time.
+          return {
+            statuses: new Uint8Array(total).fill(DepositOutcome.STORE_FULL),
+            keptUntilMs: new Float64Array(total),
+          };
+        }
         const sender = peers.numberOf(depositor, nowMs);
         const held = recipients.map((recipient) => mailboxes.of(peers.numberOf(recipient, nowMs), nowMs));
         const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-        const total = fields.length / DEPOSIT_FIELDS;
         const statuses = new Uint8Array(total);
         const keptUntilMs = new Float64Array(total);
         let start = 0;

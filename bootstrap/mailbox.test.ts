@@ -18,6 +18,7 @@ import { End_Reason, Status } from '../protocols/mailbox/protocol.ts';
 import type { Deposit, HeldBlob } from '../protocols/mailbox/protocol.ts';
 import { mailbox } from './mailbox.ts';
 import type { MailboxInit } from './mailbox.ts';
+import type { GroupOf } from './peer-groups.ts';
 import { mailboxLimits } from './mailbox-limits.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import { MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
@@ -32,6 +33,7 @@ const small: MailboxLimits = {
     mailboxBlobs: 6,
     mailboxBytes: 1000,
     mailboxBlobsPerSender: 4,
+    mailboxTotalBytes: 1024 ** 3,
     depositsPerMinute: 60,
   }),
   keptMs: 10 * HOUR_MS,
@@ -42,7 +44,11 @@ const small: MailboxLimits = {
 /** A mailbox over a database in this thread, each call a transaction of its own. */
 function open(
   t: TestContext,
-  { file = ':memory:', limits = {} }: { file?: string; limits?: Partial<MailboxLimits> } = {},
+  {
+    file = ':memory:',
+    limits = {},
+    groupOf = () => undefined,
+  }: { file?: string; limits?: Partial<MailboxLimits>; groupOf?: GroupOf } = {},
 ) {
   const all = { ...small, ...limits };
   const database = new DatabaseSync(file);
@@ -62,6 +68,7 @@ function open(
   const mail = mailbox({
     store: { call } as unknown as MailboxInit['store'],
     limits: all,
+    groupOf,
     nowMs: () => clock.nowMs,
     onStoreError: ({ message }) => faults.push(message),
   });
@@ -399,4 +406,65 @@ test('deposits wait for one another when too much is under commit', async (t) =>
     statuses(answers.flat()),
     Array.from({ length: 4 }, () => Status.STORED),
   );
+});
+
+test('a store that holds as much as it may takes nothing more for anybody, until something goes', async (t) => {
+  const { mail, rows } = open(t, {
+    limits: { bytes: 1e6, totalBytes: 200_000, blobs: 100, blobsPerSender: 100, windowBytes: 1e6 },
+  });
+  const large = (recipient: PeerId, letter: string) => deposit(recipient, letter.repeat(40_000));
+  let kept = 0;
+  for (let letter = 0; letter < 8; letter++) {
+    const [answer] = await mail.deposit(alice, [large(bob, String.fromCharCode(97 + letter))]);
+    if (answer!.status === Status.STORED) kept++;
+    else assert.match(answer!.detail, /for all recipients together/);
+  }
+  assert.ok(kept > 0 && kept < 8);
+  const before = rows();
+  const [other] = await mail.deposit(carol, [large(dave, 'x')]);
+  assert.equal(other!.status, Status.FULL);
+  assert.equal(rows(), before);
+  const collection = mail.collect(bob);
+  await reader(collection).until(kept);
+  collection.acknowledge(kept);
+  await settled();
+  assert.deepEqual(statuses(await mail.deposit(carol, [large(dave, 'x')])), [Status.STORED]);
+  collection.end();
+});
+
+test('peers of one address share its deposits and bytes', async (t) => {
+  const { mail } = open(t, {
+    groupOf: () => '192.0.2.1',
+    limits: {
+      depositsPerAddress: { burst: 3, perSecond: 1 },
+      depositBytesPerAddress: { burst: 10, perSecond: 5 },
+    },
+  });
+  assert.deepEqual(statuses(await mail.deposit(alice, deposits(bob, '1', '2'))), [
+    Status.STORED,
+    Status.STORED,
+  ]);
+  const [third, fourth] = await mail.deposit(carol, deposits(bob, '12345678901', '4'));
+  assert.equal(third!.status, Status.RATE_LIMITED);
+  assert.match(third!.detail, /bytes from one address/);
+  assert.equal(fourth!.status, Status.RATE_LIMITED);
+  assert.match(fourth!.detail, /from one address/);
+});
+
+test('who asks for its mail too often is turned away, and the collection it has goes on', async (t) => {
+  const { mail, clock } = open(t, { limits: { collectsPerMinute: 2 } });
+  mail.collect(bob);
+  const kept = mail.collect(bob);
+  const refused = mail.collect(bob);
+  await reader(refused).done;
+  assert.equal(refused.endReason, End_Reason.UNAVAILABLE);
+  assert.throws(() => refused.acknowledge(1), { name: 'InvalidMessageError' });
+  refused.end();
+  await mail.deposit(alice, deposits(bob, 'a'));
+  assert.deepEqual(await reader(kept).until(1), ['a']);
+  clock.nowMs += 30_000;
+  const again = mail.collect(bob);
+  assert.deepEqual(await reader(again).until(1), ['a']);
+  assert.equal(kept.endReason, End_Reason.REPLACED);
+  again.end();
 });

@@ -1,12 +1,15 @@
 import { hash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { InvalidMessageError } from '@libp2p/interface';
 import type { StoreClient } from '../protocols/group-commit/client.ts';
 import type { StoreError } from '../protocols/group-commit/operations.ts';
-import type { MailboxDecisions } from '../protocols/mailbox/handler.ts';
+import type { Collection, MailboxDecisions } from '../protocols/mailbox/handler.ts';
 import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
-import { BLOB_ID_BYTES, Status } from '../protocols/mailbox/protocol.ts';
+import { BLOB_ID_BYTES, End_Reason, Status } from '../protocols/mailbox/protocol.ts';
 import type { Answer, Deposit } from '../protocols/mailbox/protocol.ts';
-import { peerRate } from './peer-rate.ts';
+import type { GroupOf } from './peer-groups.ts';
+import { keyedRate, sharedRate } from './peer-rate.ts';
+import { sendingRoom } from './sending-room.ts';
 import { clockWatch } from './clock-watch.ts';
 import { openCollection } from './mailbox-collection.ts';
 import type { OpenCollection } from './mailbox-collection.ts';
@@ -23,11 +26,14 @@ const OUTCOME_STATUS: Record<number, Status> = {
   [DepositOutcome.ALREADY_THERE]: Status.ALREADY_THERE,
   [DepositOutcome.FULL]: Status.FULL,
   [DepositOutcome.SENDER_FULL]: Status.SENDER_FULL,
+  [DepositOutcome.STORE_FULL]: Status.FULL,
 };
 
 export interface MailboxInit {
   store: Pick<StoreClient<MailboxOperations>, 'call'>;
   limits: MailboxLimits;
+  /** Left out, only peers have limits, not addresses. */
+  groupOf?: GroupOf;
   /** The clock, milliseconds since 1970. */
   nowMs: () => number;
   /** Told when the store fails; the peers are told `unavailable`. */
@@ -64,8 +70,17 @@ export interface Mailbox extends MailboxDecisions {
  * mail.start()
  * ```
  */
-export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Mailbox {
-  const rate = peerRate(limits.depositsPerMinute);
+export function mailbox({
+  store,
+  limits,
+  nowMs,
+  groupOf = () => undefined,
+  onStoreError,
+}: MailboxInit): Mailbox {
+  const rate = sharedRate(limits.depositsPerMinute, limits.depositsPerAddress, groupOf);
+  const byteRate = keyedRate(limits.depositBytesPerAddress);
+  const collectRate = sharedRate(limits.collectsPerMinute, limits.collectsPerAddress, groupOf);
+  const sending = sendingRoom(limits);
   /** By the recipient's key. */
   const collections = new Map<string, OpenCollection>();
   const byStatus = new Map<Status, number>();
@@ -88,6 +103,10 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
   const full = refuse(
     Status.FULL,
     `recipient: its mailbox is full (${limits.blobs} blobs, ${limits.bytes} bytes)`,
+  );
+  const storeFull = refuse(
+    Status.FULL,
+    `this node holds as much as it may (${limits.totalBytes} bytes), for all recipients together`,
   );
   const senderFull = refuse(
     Status.SENDER_FULL,
@@ -114,6 +133,14 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
       return refuse(Status.EXPIRED, `expires_ms: ${expiresMs} is past, it is ${now} here`);
     if (!hash('sha256', blob, 'buffer').equals(blobId)) return hashMismatch;
     return undefined;
+  };
+
+  /** The reason not to take so many bytes from an address now. */
+  const tooMuch = (group: string | undefined, bytes: number, now: number): Answer | undefined => {
+    if (group === undefined) return undefined;
+    const { granted, retryAfterMs } = byteRate.take(group, bytes, now);
+    if (granted === bytes) return undefined;
+    return refuse(Status.RATE_LIMITED, 'too many bytes from one address', retryAfterMs);
   };
 
   /** Waits while too much is under commit, which pauses the streams that bring more. */
@@ -152,7 +179,8 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
       for (const [i, { index }] of passed.entries()) {
         const status = OUTCOME_STATUS[statuses[i]!]!;
         if (status === Status.STORED) stored.add(keys[batch.fields[i * DEPOSIT_FIELDS]!]!);
-        if (status === Status.FULL) last = full;
+        if (statuses[i] === DepositOutcome.STORE_FULL) last = storeFull;
+        else if (status === Status.FULL) last = full;
         else if (status === Status.SENDER_FULL) last = senderFull;
         else if (last?.status !== status || last.keptUntilMs !== keptUntilMs[i]) {
           last = { status, keptUntilMs: keptUntilMs[i]!, retryAfterMs: 0, detail: '' };
@@ -202,19 +230,20 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
     async deposit(peerId, deposits) {
       const now = nowMs();
       const depositor = peerIdToBytes(peerId).slice();
-      const { granted, retryAfterMs } = rate.take(keyOf(depositor), deposits.length, now);
+      const { granted, retryAfterMs } = rate.take(peerId.toString(), deposits.length, now);
+      const group = groupOf(peerId.toString());
       const answers: Answer[] = [];
       const passed: Array<{ index: number; deposit: Deposit }> = [];
       for (const [index, deposit] of deposits.entries()) {
         if (index === granted) break;
-        const answer = refusal(deposit, now);
+        const answer = refusal(deposit, now) ?? tooMuch(group, deposit.blob.byteLength, now);
         if (answer === undefined) passed.push({ index, deposit });
         else answers[index] = answer;
       }
       if (granted < deposits.length) {
         const limited = refuse(
           Status.RATE_LIMITED,
-          `more than ${limits.depositsPerMinute} deposits a minute`,
+          `more than ${limits.depositsPerMinute} deposits a minute, or too many from one address`,
           retryAfterMs,
         );
         for (let index = granted; index < deposits.length; index++) answers[index] = limited;
@@ -227,11 +256,13 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
     collect(peerId) {
       const recipient = peerIdToBytes(peerId).slice();
       const key = keyOf(recipient);
+      if (collectRate.take(peerId.toString(), 1, nowMs()).granted === 0) return REFUSED_COLLECTION;
       collections.get(key)?.replace();
       const collection = openCollection({
         store,
         recipient,
         limits,
+        roomFor: (bytes, options) => sending.take(groupOf(peerId.toString()) ?? '', bytes, options),
         nowMs,
         onSent: (count) => (totals.sent += count),
         onAcknowledged: (count) => (totals.acknowledged += count),
@@ -276,6 +307,18 @@ export function mailbox({ store, limits, nowMs, onStoreError }: MailboxInit): Ma
     },
   };
 }
+
+/** What a peer gets that asks for its blobs too often. */
+const REFUSED_COLLECTION: Collection = {
+  async *batches() {
+    // Nothing: it ends at once.
+  },
+  acknowledge(count) {
+    throw new InvalidMessageError(`count: ${count} acknowledged, none sent`);
+  },
+  end: () => undefined,
+  endReason: End_Reason.UNAVAILABLE,
+};
 
 /** Peer id bytes as a key of a map. */
 function keyOf(bytes: Uint8Array): string {

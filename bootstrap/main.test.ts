@@ -51,6 +51,7 @@ async function testConfig(
     mailboxBlobs: 1000,
     mailboxBytes: 16 * 1024 * 1024,
     mailboxBlobsPerSender: 128,
+    mailboxTotalBytes: 1024 ** 3,
     depositsPerMinute: 600,
     logLevel: 'silent',
     ...overrides,

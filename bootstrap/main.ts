@@ -22,12 +22,15 @@ import {
   MAX_STORE_QUEUE,
   PHONEBOOK_INBOUND_STREAMS,
   RENDEZVOUS_INBOUND_STREAMS,
+  REGISTRATIONS_PER_ADDRESS,
+  RENDEZVOUS_REQUESTS_PER_ADDRESS,
   RENDEZVOUS_REQUESTS_PER_MINUTE,
   STOP_LIBP2P_MS,
 } from './limits.ts';
 import { mailboxLimits } from './mailbox-limits.ts';
 import { mailbox } from './mailbox.ts';
 import { registerMetrics } from './metrics.ts';
+import { peerGroups } from './peer-groups.ts';
 import { phonebook } from './phonebook.ts';
 import { rendezvousDecisions } from './rendezvous.ts';
 import { storeHealth } from './store-health.ts';
@@ -62,6 +65,7 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   const { host, start } = await createHost({ config, privateKey, registry, log });
   stack.defer(() => stopHost(host, log));
 
+  const groupOf = peerGroups(host);
   const serving = new AbortController();
   stack.defer(() => serving.abort(new Error('the bootstrap node is stopping')));
   const streams = { signal: serving.signal };
@@ -81,6 +85,9 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
     maxStoreQueue: MAX_STORE_QUEUE,
     maxDiscoveries: MAX_DISCOVERIES,
     requestsPerMinute: RENDEZVOUS_REQUESTS_PER_MINUTE,
+    requestsPerAddress: RENDEZVOUS_REQUESTS_PER_ADDRESS,
+    registrationsPerAddress: REGISTRATIONS_PER_ADDRESS,
+    groupOf,
     now: nowMs,
   });
   await host.handle(RENDEZVOUS_PROTOCOL, rendezvousHandler(rendezvous, { ...streams, onError }), {
@@ -88,14 +95,14 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
     runOnLimitedConnection: true,
   });
 
-  const names = phonebook({ store, privateKey, nowMs });
+  const names = phonebook({ store, privateKey, nowMs, groupOf });
   host.addEventListener('peer:disconnect', ({ detail }) => names.disconnected(detail.toString()));
   await host.handle(PHONEBOOK_PROTOCOL, phonebookHandler({ ...streams, decisions: names.decisions, nowMs }), {
     maxInboundStreams: PHONEBOOK_INBOUND_STREAMS,
     runOnLimitedConnection: true,
   });
 
-  const mail = mailbox({ store, limits: mailboxLimits(config), nowMs, onStoreError: onError });
+  const mail = mailbox({ store, limits: mailboxLimits(config), nowMs, groupOf, onStoreError: onError });
   stack.defer(() => mail.stop());
   await host.handle(MAILBOX_PROTOCOL, mailboxHandler(mail, streams), MAILBOX_STREAMS);
   mail.start();

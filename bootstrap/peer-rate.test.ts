@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { peerRate } from './peer-rate.ts';
+import { peerRate, sharedRate } from './peer-rate.ts';
 
 test('a bucket gives a minute at once, then refills evenly', () => {
   const rate = peerRate(60);
@@ -33,4 +33,14 @@ test('only so many peers are remembered, the latest', () => {
   for (let i = 0; i <= 10_000; i++) rate.take(`${i}`, 1, 0);
   assert.equal(rate.take('10000', 1, 0).granted, 0);
   assert.equal(rate.take('0', 1, 0).granted, 1);
+});
+
+test('peers of one address share what the address may', () => {
+  const rate = sharedRate(10, { burst: 15, perSecond: 1 }, (peer) => peer.split('@')[1]);
+  assert.deepEqual(rate.take('a@1', 12, 0), { granted: 10, retryAfterMs: 12_000 });
+  assert.deepEqual(rate.take('b@1', 10, 0), { granted: 5, retryAfterMs: 5_000 });
+  assert.equal(rate.take('c@1', 1, 0).granted, 0);
+  assert.equal(rate.take('d@2', 1, 0).granted, 1);
+  // One that is not connected has only its own.
+  assert.equal(rate.take('e', 10, 0).granted, 10);
 });

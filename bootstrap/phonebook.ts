@@ -20,7 +20,9 @@ import type {
   ResolvedRow,
   ResolveKey,
 } from '../protocols/phonebook/protocol.ts';
-import { peerRate } from './peer-rate.ts';
+import type { GroupOf } from './peer-groups.ts';
+import { sharedRate } from './peer-rate.ts';
+import type { PeerRate } from './peer-rate.ts';
 import type { NameOperations, NameRow } from './name-table.ts';
 import { PHONEBOOK_LIMITS } from './phonebook-limits.ts';
 import type { PhonebookLimits } from './phonebook-limits.ts';
@@ -37,6 +39,8 @@ export interface PhonebookInit {
   /** Wall clock. */
   nowMs: () => number;
   limits?: PhonebookLimits;
+  /** Left out, only peers have limits, not addresses. */
+  groupOf?: GroupOf;
 }
 
 export interface Phonebook {
@@ -53,16 +57,22 @@ export interface Phonebook {
 }
 
 /** The decisions of a phonebook: names on disk, presence in memory. */
-export function phonebook({ store, privateKey, nowMs, limits = PHONEBOOK_LIMITS }: PhonebookInit): Phonebook {
+export function phonebook({
+  store,
+  privateKey,
+  nowMs,
+  limits = PHONEBOOK_LIMITS,
+  groupOf = () => undefined,
+}: PhonebookInit): Phonebook {
   const self = privateKey.publicKey.toString();
   const presence = new Presence({ nowMs, limits });
-  const claims = peerRate(limits.claimsPerMinute);
-  const renewals = peerRate(limits.renewalsPerMinute);
-  const lookupsOfPeer = peerRate(limits.lookupsPerMinute);
+  const claims = sharedRate(limits.claimsPerMinute, limits.perAddress.claims, groupOf);
+  const renewals = sharedRate(limits.renewalsPerMinute, limits.perAddress.renewals, groupOf);
+  const lookupsOfPeer = sharedRate(limits.lookupsPerMinute, limits.perAddress.lookups, groupOf);
 
   /** Runs a decision, unless its peer asks too often or the disk is behind; a refusal inside may be thrown. */
   async function limited<Result>(
-    rate: ReturnType<typeof peerRate> | null,
+    rate: PeerRate | null,
     peerId: string,
     decide: () => Promise<Decision<Result>>,
   ): Promise<Decision<Result>> {

@@ -22,6 +22,8 @@ function decisions(store: RendezvousInit['store'], overrides: Partial<Rendezvous
     maxStoreQueue: 10,
     maxDiscoveries: 1,
     requestsPerMinute: 2,
+    requestsPerAddress: { burst: 3, perSecond: 1 },
+    registrationsPerAddress: { burst: 2, perSecond: 1 },
     now: () => NOW,
     ...overrides,
   });
@@ -81,4 +83,18 @@ void test('a peer may ask so many times a minute', () => {
   assert.deepEqual([allows(peerId), allows(peerId), allows(peerId)], [true, true, false]);
   now += 30_000;
   assert.deepEqual([allows(peerId), allows(peerId)], [true, false]);
+});
+
+void test('peers of one address share their registrations', async (t) => {
+  const { signal } = t;
+  const { register } = decisions(
+    answering(async () => ({ refused: undefined })),
+    { groupOf: () => '192.0.2.1' },
+  );
+  await register(registration, { signal });
+  await register(registration, { signal });
+  await assert.rejects(register(registration, { signal }), {
+    code: 'unavailable',
+    message: /from this address/,
+  });
 });

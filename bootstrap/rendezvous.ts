@@ -2,7 +2,9 @@ import type { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { RendezvousRefusedError } from '../protocols/rendezvous/errors.ts';
 import type { RendezvousDecisions } from '../protocols/rendezvous/handler.ts';
-import { peerRate } from './peer-rate.ts';
+import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
+import type { GroupOf } from './peer-groups.ts';
+import { keyedRate, sharedRate } from './peer-rate.ts';
 import type { RegistrationOperations } from './registration-table.ts';
 
 /**
@@ -19,6 +21,12 @@ export interface RendezvousInit {
   maxStoreQueue: number;
   /** Registrations and discoveries from one peer. */
   requestsPerMinute: number;
+  /** Both from all peers of one address. */
+  requestsPerAddress: BucketLimits;
+  /** New and renewed registrations of all peers of one address. */
+  registrationsPerAddress: BucketLimits;
+  /** Left out, only peers have limits, not addresses. */
+  groupOf?: GroupOf;
   /** Discoveries that may be under way: each can hold a page in memory. */
   maxDiscoveries: number;
   /** Milliseconds since 1970, default the system's clock. */
@@ -31,9 +39,13 @@ export function rendezvousDecisions({
   maxStoreQueue,
   maxDiscoveries,
   requestsPerMinute,
+  requestsPerAddress,
+  registrationsPerAddress,
+  groupOf = () => undefined,
   now = Date.now,
 }: RendezvousInit): RendezvousDecisions {
-  const rate = peerRate(requestsPerMinute);
+  const rate = sharedRate(requestsPerMinute, requestsPerAddress, groupOf);
+  const registrations = keyedRate(registrationsPerAddress);
   let discoveries = 0;
 
   const whenReady = async <T>(call: () => Promise<T>): Promise<T> => {
@@ -57,6 +69,13 @@ export function rendezvousDecisions({
 
     async register({ peerId, namespace, signedPeerRecord, ttlSeconds }) {
       const nowMs = now();
+      const group = groupOf(peerId.toString());
+      if (group !== undefined && registrations.take(group, 1, nowMs).granted === 0) {
+        throw new RendezvousRefusedError(
+          'too many registrations from this address; try again in some minutes',
+          'unavailable',
+        );
+      }
       const { refused } = await whenReady(() =>
         store.call('registrations.add', {
           peerId: peerId.toString(),

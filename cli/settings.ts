@@ -146,6 +146,15 @@ export const SETTINGS: readonly Setting[] = [
     help: 'messages held for one recipient from one sender at the most',
   },
   {
+    key: 'mailbox_total_bytes',
+    env: 'TINCAN_MAILBOX_TOTAL_BYTES',
+    type: 'number',
+    placeholder: 'N',
+    // Fits the smallest disk that is rented out, and a community of thousands.
+    defaults: { bootstrap: 8 * 1024 ** 3 },
+    help: 'bytes of the whole store above which no messages are taken',
+  },
+  {
     key: 'deposits_per_minute',
     env: 'TINCAN_DEPOSITS_PER_MINUTE',
     type: 'number',

@@ -7,6 +7,11 @@ import { promisify } from 'node:util';
 import { Registry } from 'prom-client';
 import { mailboxLimits } from '../bootstrap/mailbox-limits.ts';
 import { registerMetrics } from '../bootstrap/metrics.ts';
+import {
+  REGISTRATION_LIMITS,
+  REGISTRATIONS_PER_ADDRESS,
+  RENDEZVOUS_REQUESTS_PER_ADDRESS,
+} from '../bootstrap/limits.ts';
 import { PHONEBOOK_LIMITS } from '../bootstrap/phonebook-limits.ts';
 import { EXIT } from '../cli/exit-code.ts';
 import { flagOf, settingsOf } from '../cli/settings.ts';
@@ -27,6 +32,8 @@ import {
   MAX_REQUEST_BYTES,
   STREAM_TIMEOUT_MS,
 } from '../protocols/phonebook/protocol.ts';
+import { GUARD_LIMITS, HUB_LIMITS } from '../protocols/transport/limits.ts';
+import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/limits.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -222,6 +229,7 @@ const MAILBOX = mailboxLimits({
   mailboxBlobs: bootstrapDefaults['mailbox_blobs']!,
   mailboxBytes: bootstrapDefaults['mailbox_bytes']!,
   mailboxBlobsPerSender: bootstrapDefaults['mailbox_blobs_per_sender']!,
+  mailboxTotalBytes: bootstrapDefaults['mailbox_total_bytes']!,
   depositsPerMinute: bootstrapDefaults['deposits_per_minute']!,
 });
 const HOUR = 3600;
@@ -248,6 +256,8 @@ const FIGURES: Record<string, [string, ...string[]][]> = {
     ['bytes for one recipient', size(MAILBOX.bytes)],
     ['blobs for one recipient per sender', count(MAILBOX.blobsPerSender)],
     ['deposits of one peer', `${count(MAILBOX.depositsPerMinute)} a minute`],
+    ['bytes held for everybody together', `${count(MAILBOX.totalBytes / 1024 ** 3)} GiB`],
+    ['collect streams of one peer', `${count(MAILBOX.collectsPerMinute)} a minute`],
     ['frame from a client', size(MAX_CLIENT_FRAME_BYTES)],
     ['frame from a mailbox', size(MAX_SERVER_FRAME_BYTES)],
   ],
@@ -300,5 +310,47 @@ void test("the phonebook's README has the bootstrap node's limits", () => {
     `${count(maxPeers)} and ${size(maxPresenceBytes)}`,
   ]) {
     assert.ok(text.includes(figure), `the code has ${figure}`);
+  }
+});
+
+/** As the operator's page has it. */
+function bucket({ burst, perSecond }: BucketLimits): string[] {
+  const minutely = perSecond * 60;
+  return [
+    `${count(burst)} at once`,
+    perSecond < 1 ? `${count(minutely)} a minute` : `${count(perSecond)} a second`,
+  ];
+}
+
+void test("the operator's page has the limits of one address and of all", () => {
+  const { perAddress } = PHONEBOOK_LIMITS;
+  const expected: [string, ...string[]][] = [
+    [
+      'new connections a second',
+      count(HUB_LIMITS.inboundConnectionsPerSecond),
+      count(HUB_LIMITS.handshakesPerSecond),
+    ],
+    ['handshakes under way', count(HUB_LIMITS.maxPendingPerAddress), count(HUB_LIMITS.maxPendingInbound)],
+    ['connections', count(HUB_LIMITS.maxConnectionsPerAddress)],
+    ['streams opened on a connection', ...bucket(GUARD_LIMITS.streams)],
+    ['names claimed and released', ...bucket(perAddress.claims)],
+    ['renewals of presence', ...bucket(perAddress.renewals)],
+    ['lookups and pages of the listing', ...bucket(perAddress.lookups)],
+    ['rendezvous requests', ...bucket(RENDEZVOUS_REQUESTS_PER_ADDRESS)],
+    ['rendezvous registrations', ...bucket(REGISTRATIONS_PER_ADDRESS), count(REGISTRATION_LIMITS.maxTotal)],
+    [
+      'bytes deposited',
+      size(MAILBOX.depositBytesPerAddress.burst),
+      size(MAILBOX.depositBytesPerAddress.perSecond),
+    ],
+    ['collections begun', count(MAILBOX.collectsPerMinute), ...bucket(MAILBOX.collectsPerAddress)],
+    ['mail on its way to its recipients', size(MAILBOX.sendingBytesPerAddress), size(MAILBOX.sendingBytes)],
+    ['answers that wait to be read', size(GUARD_LIMITS.maxBacklogBytes)],
+    ['what is remembered of peers', size(HUB_LIMITS.peerStoreBytes)],
+  ];
+  for (const [what, ...figures] of expected) {
+    const row = rowsOf('docs/operating-a-bootstrap-node.md').find(([cell]) => cell === what);
+    const cells = row?.join(' | ') ?? '';
+    for (const figure of figures) assert.ok(cells.includes(figure), `${what}: the code has ${figure}`);
   }
 });

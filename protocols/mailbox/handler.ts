@@ -17,6 +17,12 @@ import type { Answer, ClientFrame, Deposit, End_Reason, HeldBlob } from './proto
 const STREAM_TIMEOUT_MS = 20_000;
 
 /**
+ * A recipient that has not taken a part of its blobs (256 KiB at the most) after this long reads too slowly to be kept:
+ * what it does not read lies in memory. They stay in the mailbox.
+ */
+const SEND_TIMEOUT_MS = 60_000;
+
+/**
  * Batches of one stream that may be under commit together. While one is synced to disk the next ones are read and gather
  * for the commit after it. With at most 128 KiB and one chunk a batch, a stream holds less than 1 MiB of small blobs.
  */
@@ -67,11 +73,15 @@ export interface Collection {
  */
 export function mailboxHandler(
   decisions: MailboxDecisions,
-  { signal, streamTimeoutMs = STREAM_TIMEOUT_MS }: { signal: AbortSignal; streamTimeoutMs?: number },
+  {
+    signal,
+    streamTimeoutMs = STREAM_TIMEOUT_MS,
+    sendTimeoutMs = SEND_TIMEOUT_MS,
+  }: { signal: AbortSignal; streamTimeoutMs?: number; sendTimeoutMs?: number },
 ): (stream: Stream, connection: Connection) => Promise<void> {
   return async (stream, connection) => {
-    const abortLater = (reason: string): NodeJS.Timeout =>
-      setTimeout(() => stream.abort(new TimeoutError(reason)), streamTimeoutMs).unref();
+    const abortLater = (reason: string, timeoutMs = streamTimeoutMs): NodeJS.Timeout =>
+      setTimeout(() => stream.abort(new TimeoutError(reason)), timeoutMs).unref();
     try {
       const frames = clientFrames(stream, signal);
       const silent = abortLater('the stream did not say what it is for');
@@ -94,7 +104,9 @@ export function mailboxHandler(
         // Each side's failure ends the other: sending may wait for a recipient that no longer reads.
         const abort = (error: unknown): void => stream.abort(error as Error);
         const reading = readAcknowledgements(all, collection).catch(abort);
-        await sendBlobs(stream, collection, signal).catch(abort);
+        const stalled = (): NodeJS.Timeout =>
+          abortLater('the recipient takes its blobs too slowly', sendTimeoutMs);
+        await sendBlobs(stream, collection, { signal, stalled }).catch(abort);
         const lingering = abortLater('the stream was not closed after its end');
         await reading.finally(() => clearTimeout(lingering));
       }
@@ -223,10 +235,15 @@ async function readAcknowledgements(
   }
 }
 
-async function sendBlobs(stream: Stream, collection: Collection, signal: AbortSignal): Promise<void> {
+async function sendBlobs(
+  stream: Stream,
+  collection: Collection,
+  { signal, stalled }: { signal: AbortSignal; stalled: () => NodeJS.Timeout },
+): Promise<void> {
   try {
     for await (const batch of collection.batches()) {
-      await sendFrames(stream, batch.map(encodeBlob), { signal });
+      const late = stalled();
+      await sendFrames(stream, batch.map(encodeBlob), { signal }).finally(() => clearTimeout(late));
     }
     if (collection.endReason !== undefined) {
       await sendFrames(stream, [encodeEnd(collection.endReason)], { signal });
