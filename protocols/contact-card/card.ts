@@ -6,6 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { CLOCK_TOLERANCE_MS, MAX_LIFETIME_MS } from '../phonebook/lifetimes.ts';
 import { normaliseName } from '../phonebook/name.ts';
+import '../transport/multiaddr-limits.ts';
 import { ContactCardSchema } from './contact-card_pb.ts';
 import type { ContactCard as CardMessage } from './contact-card_pb.ts';
 

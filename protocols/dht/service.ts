@@ -5,6 +5,7 @@ import type { ContactCard } from '../contact-card/card.ts';
 import { verifyCertificate } from '../phonebook/certificate.ts';
 import type { NameCertificate } from '../phonebook/certificate.ts';
 import { normaliseName } from '../phonebook/name.ts';
+import { DHT_MESSAGE_LIMITS, guardStream } from './message-guard.ts';
 import { recordStore } from './record-store.ts';
 import { CARD_NAMESPACE, cardKey, NAME_NAMESPACE, nameKey, recordRules } from './records.ts';
 
@@ -60,10 +61,10 @@ export function tincanDht({
     return create({
       peerId: components.peerId,
       privateKey: components.privateKey,
-      registrar: components.registrar,
+      registrar: guardedRegistrar(components.registrar),
       addressManager: components.addressManager,
       peerStore: components.peerStore,
-      connectionManager: components.connectionManager,
+      connectionManager: guardedConnections(components.connectionManager),
       events: components.events,
       logger: components.logger,
       ...(metrics === undefined ? {} : { metrics }),
@@ -75,6 +76,26 @@ export function tincanDht({
       },
     });
   };
+}
+
+/** The node's registrar, but that requests are looked at before kad-dht reads them. */
+function guardedRegistrar(registrar: KadDHTComponents['registrar']): KadDHTComponents['registrar'] {
+  const handle: typeof registrar.handle = async (protocol, handler, options) =>
+    registrar.handle(
+      protocol,
+      (stream, connection) => handler(guardStream(stream, DHT_MESSAGE_LIMITS.maxRequestBytes), connection),
+      options,
+    );
+  return Object.assign(Object.create(registrar) as typeof registrar, { handle });
+}
+
+/** The node's connections, but that answers are looked at before kad-dht reads them. */
+function guardedConnections(
+  connections: KadDHTComponents['connectionManager'],
+): KadDHTComponents['connectionManager'] {
+  const openStream: typeof connections.openStream = async (peer, protocol, options) =>
+    guardStream(await connections.openStream(peer, protocol, options), DHT_MESSAGE_LIMITS.maxAnswerBytes);
+  return Object.assign(Object.create(connections) as typeof connections, { openStream });
 }
 
 /** The parts of the service that publishing and looking up use. */

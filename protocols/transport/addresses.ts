@@ -1,6 +1,7 @@
 import { InvalidParametersError } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
+import './multiaddr-limits.ts';
 
 /**
  * Reads a configured multiaddr.

@@ -3,6 +3,7 @@ import type { PeerId } from '@libp2p/interface';
 import { peerIdFromPublicKey } from '@libp2p/peer-id';
 import { PeerRecord, RecordEnvelope } from '@libp2p/peer-record';
 import type { Multiaddr } from '@multiformats/multiaddr';
+import './multiaddr-limits.ts';
 
 /** What a peer has said and signed about where it can be reached. */
 export interface OpenedPeerRecord {
