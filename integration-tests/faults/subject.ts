@@ -9,11 +9,15 @@ export interface Decoder {
    */
   decode(bytes: Uint8Array): unknown;
   /** Encodes what `decode` returned, where there is such a function: decoding that again has to give the same. */
-  encode?(value: never): Uint8Array;
+  encode?(value: never): Uint8Array | Promise<Uint8Array>;
   /** Names of the errors that refuse bad bytes. Anything else is a fault of ours. */
   refusals: readonly string[];
   /** Well-formed inputs, from which bad ones are made. At least one of each kind of message. */
   samples(): Promise<Uint8Array[]> | Uint8Array[];
+  /** What it may allocate for each byte of an input, where that is more than for others. */
+  allocatedPerByte?: number;
+  /** Inputs that were once read wrongly, in hexadecimal. They are tried first. */
+  regressions?: readonly string[];
 }
 
 /** Requests that a hostile peer may send by the thousand. */

@@ -1,0 +1,40 @@
+import { formatInvite, parseInvite } from '../../../node/invite.ts';
+import type { Invite } from '../../../node/invite.ts';
+import { parsePeerId } from '../../../node/peer-ids.ts';
+import { ada, ADDRESSES } from '../fuzz-papers.ts';
+import { textFrom } from '../fuzz-mutation.ts';
+import type { Subject } from '../subject.ts';
+
+const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+
+const invite: Invite = {
+  peerId: ada.publicKey.toString(),
+  name: 'ada',
+  multiaddrs: ADDRESSES,
+  token: 'AAAAAAAAAAAAAAAAAAAAAA',
+};
+
+export const subject: Subject = {
+  name: 'invite',
+  decoders: [
+    {
+      name: 'invite in text',
+      decode: (input) => parseInvite(textFrom(input)),
+      encode: (value: Invite) => bytes(formatInvite(value)),
+      refusals: ['SyntaxError'],
+      samples: () =>
+        [
+          formatInvite(invite),
+          formatInvite({ ...invite, name: null, token: null, multiaddrs: [] }),
+          formatInvite({ ...invite, name: 'łukasz', multiaddrs: ADDRESSES.slice(0, 1) }),
+          `${formatInvite({ ...invite, multiaddrs: [] })}&later=1`,
+        ].map(bytes),
+    },
+    {
+      name: 'peer id in text',
+      decode: (input) => parsePeerId(textFrom(input))?.toString() ?? 'none',
+      refusals: [],
+      samples: () => [bytes(invite.peerId), bytes('QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N')],
+    },
+  ],
+};
