@@ -24,7 +24,26 @@ const DISK_BYTES = 16 * 1024 * 1024;
 const STRIKES: readonly [kind: Omit<FaultKind<never>, 'draw'>, params: object][] = [
   [kill, { victim: 'ben', downMs: 0 }],
   [pause, { victim: 'ada', pausedMs: 300 }],
-  [commitPoint, { victim: 'ben', point: 'messages.receive:after-commit', occurrence: 2, downMs: 0 }],
+  [
+    commitPoint,
+    {
+      victim: 'ben',
+      point: 'messages.receive:after-commit',
+      occurrence: 2,
+      action: 'kill',
+      downMs: 0,
+    },
+  ],
+  [
+    commitPoint,
+    {
+      victim: 'ada',
+      point: 'messages.acked:before-commit',
+      occurrence: 1,
+      action: 'stop',
+      downMs: 300,
+    },
+  ],
   [clockJump, { victim: 'ada', offsetMs: 87_600 * HOUR_MS, wrongMs: 600, restart: false }],
   [clockJump, { victim: 'ben', offsetMs: -HOUR_MS, wrongMs: 600, restart: true }],
   [ioError, { victim: 'ada', commits: 5, brokenMs: 300 }],
