@@ -330,6 +330,18 @@ void test('what has not changed is not written again', async () => {
   assert.equal(at.store.state.calls, calls);
 });
 
+void test('what was written by a clock years ahead is written again when it is right', async () => {
+  const at = await setUp();
+  const bob = await person();
+  await claim(at, bob);
+  at.clock.nowMs += TEN_YEARS_MS;
+  at.book.disconnected(bob.peerId);
+  at.clock.nowMs = NOW_MS + RENEW_INTERVAL_MS;
+  await renew(at, bob);
+  const found = await at.store.call('names.get', { name: 'bob', nowMs: at.clock.nowMs });
+  assert.equal(found?.lastSeenMs, at.clock.nowMs);
+});
+
 void test('each peer has its own rate', async () => {
   const at = await setUp({ limits: { renewalsPerMinute: 2, lookupsPerMinute: 1, claimsPerMinute: 1 } });
   const [bob, anna] = await Promise.all([person(), person()]);

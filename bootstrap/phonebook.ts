@@ -145,7 +145,9 @@ export function phonebook({
   }
 
   function isSaved({ saved, reachedAt }: PresenceRow): boolean {
-    return saved !== undefined && saved.reachedAt === reachedAt && nowMs() - saved.atMs < SAVE_INTERVAL_MS;
+    if (saved === undefined || saved.reachedAt !== reachedAt) return false;
+    // A clock set back far makes it long ago, too.
+    return Math.abs(nowMs() - saved.atMs) < SAVE_INTERVAL_MS;
   }
 
   async function nameOf(peerId: string): Promise<OwnName | null> {
