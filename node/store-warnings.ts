@@ -1,4 +1,5 @@
-import type { StoreError } from '../protocols/group-commit/operations.ts';
+import { storeErrorCode } from '../protocols/group-commit/operations.ts';
+import type { StoreErrorCode } from '../protocols/group-commit/operations.ts';
 
 /** Tells the user of a store that fails: once of each kind, however often it does. */
 export interface StoreWarnings {
@@ -9,7 +10,7 @@ export interface StoreWarnings {
 }
 
 export function storeWarnings(dataDir: string): StoreWarnings {
-  const texts: Partial<Record<StoreError['code'], string>> = {
+  const texts: Partial<Record<StoreErrorCode, string>> = {
     corrupt: `part of the store is damaged and can't be read; stop the daemon and run: tincan doctor --repair --data-dir ${dataDir}`,
     io: `the disk reported an error, or may not be written: see to it, and to ${dataDir}`,
   };
@@ -17,7 +18,7 @@ export function storeWarnings(dataDir: string): StoreWarnings {
   let add: ((warning: string) => void) | undefined;
   return {
     failed(error) {
-      const text = texts[(error as StoreError).code];
+      const text = texts[storeErrorCode(error)];
       if (text === undefined || told.has(text)) return;
       told.add(text);
       add?.(text);

@@ -64,8 +64,8 @@ function parseRanges(text: string): Range[] | undefined {
 /**
  * Makes a store whole again after a salvage: what refers to something lost goes or is made anew, what can't be what
  * its author wrote goes, and each chain says what is there. What the friends have comes back by itself then: they are
- * told what is here when the two greet (docs/adr/0005-chains-of-counters.md). A chain of ours that lacks something
- * undelivered is left for a new one, as nobody could fill the gap.
+ * told what is here when the two greet (docs/adr/0005-chains-of-counters.md). A chain of ours that lacks something is left
+ * for a new one, as nobody could fill the gap.
  */
 export function mendNodeStore(database: DatabaseSync): NodeLosses {
   const rows = <Row>(sql: string): Row[] => database.prepare(sql).all() as unknown as Row[];
@@ -154,9 +154,10 @@ export function mendNodeStore(database: DatabaseSync): NodeLosses {
     if (isCurrent && gone.length > 0) {
       const loss = lossOf(chain.peer);
       loss.own = Math.max(loss.own, count(gone));
-      const undelivered = delivered === undefined ? [] : withoutRanges(gone, delivered);
-      loss.undelivered += count(undelivered);
-      if (undelivered.length > 0) toLeave.push(chain.id);
+      if (delivered !== undefined) {
+        loss.undelivered += count(withoutRanges(gone, delivered));
+        toLeave.push(chain.id);
+      }
     }
     const all = [{ first: 1, last: chain.lastCounter }];
     const own = isCurrent ? intersection(delivered ?? gone, all) : withRanges([], all);
