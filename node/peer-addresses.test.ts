@@ -52,3 +52,8 @@ void test('addresses that can be used from afar come first', () => {
 void test('a host name with half a surrogate pair, which no store keeps, is none', () => {
   assert.equal(addressOfPeer('/dns4/a\ud800.example/tcp/1', PEER), undefined);
 });
+
+void test('an address that ends at another peer is none', () => {
+  assert.equal(addressOfPeer(`${HOME}/p2p/${OTHER}/p2p/${PEER}`, PEER), undefined);
+  assert.ok(addressOfPeer(`${HOME}/p2p/${OTHER}/p2p-circuit/p2p/${PEER}`, PEER));
+});

@@ -28,7 +28,9 @@ export function addressOfPeer(text: string, peerId: string): Multiaddr | undefin
     if (last.value !== peerId) return undefined;
     address = address.decapsulateCode(CODE_P2P);
   }
-  return address.getComponents().length === 0 ? undefined : address;
+  const end = address.getComponents().at(-1);
+  // A peer is not reached through another one without a relay between them.
+  return end === undefined || end.code === CODE_P2P ? undefined : address;
 }
 
 /** Of addresses in text form, those that can lead to the peer, each once, no more than are worth a try. */
