@@ -34,12 +34,17 @@ const BODIES: Partial<Record<keyof typeof contract, unknown>> = {
   markRead: { upTo: ID },
 };
 
+/** As JSON has it, which knows no -0. */
+function plain<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
+
 /** The body of an operation, as the server reads it: what was accepted is all that the operation gets. */
 function bodyDecoder([name, sample]: [string, unknown]): Decoder {
   const { body } = contract[name as keyof typeof contract] as Operation;
   return {
     name: `body of ${name}`,
-    decode: (input) => body!.parse(JSON.parse(textFrom(input))),
+    decode: (input) => plain(body!.parse(JSON.parse(textFrom(input)))),
     encode: (value: unknown) => json(value),
     refusals: ['SyntaxError', 'ZodError'],
     samples: () => [json(sample)],
@@ -72,7 +77,7 @@ function decodeLines(input: Uint8Array): Lines {
     return 'line' in parsed ? [parsed.line] : [];
   });
   // A line is held in no more than it was sent as, but its own parser may take fields that are not ours.
-  return { lines: lines.map(({ to, text, ref }) => ({ to, text, ...(ref === undefined ? {} : { ref }) })) };
+  return plain({ lines: lines.map(({ to, text, ref }) => ({ to, text, ref })) });
 }
 
 const encodeLines = ({ lines }: Lines): Uint8Array =>
