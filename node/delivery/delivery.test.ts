@@ -49,7 +49,7 @@ afterEach(async () => {
 
 const HELLO = { features: [], contactCard: new Uint8Array(0), nameCertificate: new Uint8Array(0) };
 
-function person(): Person {
+function person({ rememberedPeers = 1_000 } = {}): Person {
   const self: Omit<Person, 'delivery'> = {
     store: testStore(),
     states: new Map(),
@@ -81,6 +81,7 @@ function person(): Person {
     now: () => clock.nowMs,
     random: () => 0,
     sleep: clock.sleep,
+    rememberedPeers,
     signal: stop.signal,
     hello: () => HELLO,
     greeted: (peer) => self.greeted.push(peer),
@@ -495,4 +496,21 @@ test('two people, streams that break, mailboxes: every state in order, everythin
     }),
     { numRuns: 40 },
   );
+});
+
+test('of peers for whom nothing waits, not all are remembered; of the others, each', async () => {
+  const ann = person({ rememberedPeers: 3 });
+  await ann.delivery.send(text('bob', 'one'));
+  const strangers = Array.from({ length: 10 }, (_, index) => `stranger ${index}`);
+  for (const stranger of strangers) {
+    ann.delivery.greet(stranger);
+    await clock.pass(10_000);
+  }
+  const known = strangers.filter((peer) => ann.delivery.troubleWith(peer) !== undefined);
+  assert.ok(known.length > 0 && known.length <= 3, known.join(', '));
+  assert.equal(known.at(-1), strangers.at(-1));
+  assert.equal(ann.delivery.troubleWith('bob')!.dial, 'nobody answers');
+  const chat = reachable(ann, 'bob');
+  await ann.delivery.present('bob');
+  await until(() => chat.counters().length === 1);
 });

@@ -84,6 +84,8 @@ export interface DeliveryInit {
   random: () => number;
   /** Default: the clock's own. */
   sleep?: Sleep;
+  /** Default 1,000. */
+  rememberedPeers?: number;
   signal: AbortSignal;
   hello: ChatDecisions['hello'];
   greeted: ChatDecisions['greeted'];
@@ -91,6 +93,12 @@ export interface DeliveryInit {
   onReceived(peer: string, arrivals: Arrival[]): void;
   onSent(batch: SentBatch, items: Outgoing[], sentAtMs: number): void;
 }
+
+/**
+ * Peers whose last attempt is remembered while nothing waits for them, some 3 kB each. Strangers who leave something in our
+ * mailbox are among them.
+ */
+const REMEMBERED_PEERS = 1_000;
 
 /** What a power cut takes of these, the other end says again: they need not wait for the disk. */
 const RELAXED = { durability: 'process' } as const;
@@ -111,7 +119,9 @@ const countIn = ({ settled }: SettledBatch): number =>
 export function delivery(init: DeliveryInit): Delivery {
   const { store, ways, log, now, random, signal } = init;
   const sleep = init.sleep ?? ((ms, options) => delay(ms, undefined, options));
+  const rememberedPeers = init.rememberedPeers ?? REMEMBERED_PEERS;
   const peers = new Map<string, PeerDelivery>();
+  let forgetAt = rememberedPeers;
   const trackers = new Map<number, { index: number; tracker: Tracker }>();
 
   const changed = (batch: ChangedBatch | undefined, state: OutgoingState, failure: string | null): void => {
@@ -138,9 +148,16 @@ export function delivery(init: DeliveryInit): Delivery {
     if (batch !== undefined) peers.get(batch.peer)?.live?.acknowledged(batch.chain, batch.settled);
   };
 
+  const forgetIdle = (): void => {
+    for (const [peer, { idle }] of peers) if (idle) peers.delete(peer);
+    // Not at every new peer, when there is work for more than that.
+    forgetAt = Math.max(rememberedPeers, 2 * peers.size);
+  };
+
   const peerOf = (peer: string): PeerDelivery => {
     let known = peers.get(peer);
     if (known === undefined) {
+      if (peers.size >= forgetAt) forgetIdle();
       known = peerDelivery({
         peer,
         store,

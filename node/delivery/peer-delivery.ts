@@ -62,6 +62,8 @@ export interface PeerDelivery {
   /** The peer, or the network, is back: forget the backoff, and see whether what is open still leads to it. */
   present(): void;
   readonly live: LiveSender | undefined;
+  /** There is nothing to do and no stream: all it knows can be forgotten. */
+  readonly idle: boolean;
   /** Why the peer could not be reached last, and why its mailbox refused. */
   readonly trouble: { dial: string | undefined; mailbox: string | undefined };
 }
@@ -268,6 +270,9 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   const self: PeerDelivery = {
     get live() {
       return live;
+    },
+    get idle() {
+      return !running && live === undefined && depositing === undefined;
     },
     trouble,
     wake() {
