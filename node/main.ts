@@ -2,7 +2,9 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PeerId } from '@libp2p/interface';
 import { StoreClient } from '../protocols/group-commit/client.ts';
+import { keepConnectionRoom } from '../protocols/transport/connection-room.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
+import { DAEMON_LIMITS } from '../protocols/transport/limits.ts';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
 import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
@@ -141,6 +143,11 @@ export async function runDaemon(
     nowMs,
     onAddresses: (peer, addresses) => reach.addAddresses(peer, addresses),
     onWarning: warnings.add,
+  });
+  keepConnectionRoom(host, {
+    maxConnections: DAEMON_LIMITS.maxConnections,
+    isKept: (peerId) => directory.contacts.some(({ peer }) => peer === peerId.toString()),
+    nowMs,
   });
   const reach = createReach({
     host,

@@ -12,6 +12,7 @@ import type { OutgoingOperations } from './outgoing.ts';
 import { peopleTable } from './people.ts';
 import type { PeopleOperations } from './people.ts';
 import { statesTable } from './states.ts';
+import { boundedStrangers } from './strangers.ts';
 import type { StatesOperations } from './states.ts';
 
 export type NodeOperations = OutgoingOperations &
@@ -34,15 +35,19 @@ export function nodeStore(
 ): Omit<OpenStore, 'operations'> & { operations: NodeOperations } {
   const chains = openChains(database);
   const held = heldMessages(database);
+  const strangers = boundedStrangers(database, chains, incomingTable(database, chains, held));
   return {
     database,
     operations: {
       ...outgoingTable(database, chains),
       ...statesTable(database, chains),
-      ...incomingTable(database, chains, held),
+      ...strangers.operations,
       ...historyTable(database, chains, held, onDamage),
       ...peopleTable(database, chains),
     },
-    rolledBack: () => chains.forget(),
+    rolledBack: () => {
+      chains.forget();
+      strangers.rolledBack();
+    },
   };
 }

@@ -5,7 +5,7 @@ import { CHAIN_BYTES } from './message.ts';
 import { ackedRanges, CHAT_LIMITS, decodeFrame, givenHash, safeCounter } from './protocol.ts';
 import type { AckedRange, HelloFields } from './protocol.ts';
 
-export type RefusalReason = 'malformed' | 'conflict' | 'too-large' | 'refused';
+export type RefusalReason = 'malformed' | 'conflict' | 'too-large' | 'stranger' | 'refused';
 
 /** What a node does about what another tells it. Peers are peer ids; nothing here sees a stream. */
 export interface ChatDecisions {
@@ -50,6 +50,8 @@ function reasonOf(reason: Refusal_Reason): RefusalReason {
       return 'conflict';
     case Refusal_Reason.TOO_LARGE:
       return 'too-large';
+    case Refusal_Reason.STRANGER:
+      return 'stranger';
     default:
       return 'refused';
   }

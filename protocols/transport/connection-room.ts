@@ -67,6 +67,8 @@ export function keepConnectionRoom(
     peer === undefined ? Array.from(connectionManager.getConnectionsMap().values()).flat() : ofPeer(peer);
 
   const open = new Map<Connection, string>();
+  for (const connection of connectionManager.getConnections())
+    open.set(connection, addressGroup(connection.remoteAddr));
   const most = maxConnections - Math.max(1, Math.floor(maxConnections * FREE_SHARE));
   host.addEventListener('connection:open', ({ detail: connection }) => {
     open.set(connection, addressGroup(connection.remoteAddr));
