@@ -120,7 +120,10 @@ export async function commitPoints(options: CommitPointsOptions): Promise<Commit
     (where === undefined ? missed : killed).push(nameOf(kill));
     const outcome = where === undefined ? 'not passed' : `killed (${where})`;
     log(`${nameOf(kill)}: ${outcome}, ${Math.round(performance.now() - from)} ms`);
-    if (ledger.violations.length > 0) break;
+    if (ledger.violations.length > 0) {
+      ledger.violated(`that was when somebody was killed at: ${nameOf(kill)}`);
+      break;
+    }
   }
   if (options.sample === undefined && options.only === undefined)
     killed.push(

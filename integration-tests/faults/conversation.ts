@@ -85,6 +85,15 @@ async function exchange(cast: Cast): Promise<void> {
   await reached(cast, 'ben', fromBen, 'delivered', 'read');
 }
 
+/** Gives back the name somebody has, and claims one that nobody ever had. */
+async function rename({ numbers, signal, ...cast }: Cast, who: Person): Promise<void> {
+  const { client } = cast[who];
+  const { name } = await client.call('identity', {}, { signal });
+  if (name === null) await client.call('claimName', { name: who }, { signal });
+  await client.call('releaseName', {}, { signal });
+  await client.call('claimName', { name: `${who}${++numbers[who]}` }, { signal });
+}
+
 /** All that a registered daemon and its bootstrap node do with each other, from a restart of one of them. */
 function restart(player: Player): Step {
   return {
@@ -151,13 +160,17 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: 'names',
-    async play({ ada, ben, numbers, signal }) {
-      const { name } = await ada.client.call('identity', {}, { signal });
-      if (name === null) await ada.client.call('claimName', { name: 'ada' }, { signal });
-      await ada.client.call('releaseName', {}, { signal });
-      const claimed = `ada${++numbers.ada}`;
-      await ada.client.call('claimName', { name: claimed }, { signal });
-      await ben.client.call('whois', { who: claimed }, { signal });
+    async play(cast) {
+      for (const [who, other] of [
+        ['ada', 'ben'],
+        ['ben', 'ada'],
+      ] as const) {
+        await connected(cast, who);
+        await connected(cast, other);
+        await rename(cast, who);
+        const looked = { who: `${who}${cast.numbers[who]}` };
+        await cast[other].client.call('whois', looked, { signal: cast.signal });
+      }
     },
   },
   {
