@@ -1,0 +1,24 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { addressOf, crowd } from '../attack.ts';
+import type { Attack } from '../attack.ts';
+
+const AT_A_TIME = 100;
+
+/** Connections by the thousand, no two from one address, that begin a handshake with nonsense. */
+export const attack: Attack = {
+  name: 'sockets from many addresses',
+  against: ['daemon', 'bootstrap'],
+  async run({ host, port }, options) {
+    await crowd(AT_A_TIME, options, async (turn) => {
+      const socket = connect({ host, port, localAddress: addressOf(turn) });
+      try {
+        await once(socket, 'connect', options);
+        socket.resume().write('GET / HTTP/1.1\r\n\r\n');
+        await once(socket, 'close', options);
+      } finally {
+        socket.destroy();
+      }
+    });
+  },
+};
