@@ -13,6 +13,7 @@ import { firstStarts } from './first-starts.ts';
 import { Ledger } from './ledger.ts';
 import type { Passed } from './orders.ts';
 import { bootstrapOperations, daemonOperations } from './store-operations.ts';
+import { order } from './victims.ts';
 import { witness } from './witness.ts';
 
 /** A point at which somebody is killed. */
@@ -249,9 +250,9 @@ async function killAt({ victim, point }: Kill, { step, atStart }: Passage, cast:
   }
   // What a step does in the background may come late.
   if (!died) await delay(LATE_MS, undefined, { signal: cast.signal });
-  died ||= dies();
-  if (!died) await program.tell({ type: 'disarm' });
-  else {
+  if (!died) await order(program, { type: 'disarm' });
+  if (died || dies()) {
+    died = true;
     await cast.up(victim);
     await Promise.race([playing, delay(PLAY_ON_MS, undefined, { signal })]);
   }

@@ -75,7 +75,8 @@ export function hooked(label: string): Hooked {
         waiting.set(id, resolve);
       });
       const over = new AbortController();
-      const ended = once(told, 'exit', { signal: over.signal }).then(() => {
+      // Not `exit`, at which the harness still takes it for running.
+      const ended = once(told, 'close', { signal: over.signal }).then(() => {
         throw new Error(`${label} ended before it had answered to ${order.type}`);
       });
       // It may end while the order is on its way to it; `ended` says so.
