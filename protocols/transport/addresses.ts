@@ -3,6 +3,9 @@ import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import './multiaddr-limits.ts';
 
+/** A host name has 253 at the most; the rest is ports, peer ids and a relay. Reading takes time by the square of the length. */
+const MAX_CHARACTERS = 1000;
+
 /**
  * Reads a configured multiaddr.
  *
@@ -10,8 +13,12 @@ import './multiaddr-limits.ts';
  * @throws InvalidParametersError
  */
 export function parseMultiaddr(field: string, value: string): Multiaddr {
+  if (value.length > MAX_CHARACTERS)
+    throw new InvalidParametersError(`${field}: a multiaddr has at most ${MAX_CHARACTERS} characters`);
   try {
-    return multiaddr(value);
+    const read = multiaddr(value);
+    // Some components are looked at only when they are written out: now, then, and not when somebody is dialled.
+    return multiaddr(multiaddr(read.bytes).toString());
   } catch (error) {
     throw new InvalidParametersError(
       `${field}: "${value}" is not a multiaddr (${(error as Error).message}); write it like /ip4/192.0.2.1/tcp/4001`,
