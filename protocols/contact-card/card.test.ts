@@ -157,6 +157,12 @@ async function sealedUnchecked(changes: Partial<ContactCard>, address: Uint8Arra
   return (await RecordEnvelope.seal(record, key)).marshal();
 }
 
+void test('an address whose text is much longer than its bytes', async () => {
+  const multiaddrs = [`${'/p2p-circuit'.repeat(100)}/ip4/192.0.2.1/tcp/1`];
+  const sealed = await sealCard(key, card({ mailboxes: [{ peerId: mailbox, multiaddrs }] }));
+  assert.deepEqual((await openCard(sealed, { nowMs: NOW_MS })).mailboxes[0]?.multiaddrs, multiaddrs);
+});
+
 void test('an address that is another one once it is written out', async () => {
   // dns4 with the name "a/tcp/1", which would be shown and remembered as two components.
   const name = Buffer.from('a/tcp/1');

@@ -25,6 +25,9 @@ const MAX_PEER_ID_CHARACTERS = 64;
 /** A host name has 253 bytes at the most; the rest is ports, peer ids and a relay. Above all as for peer ids. */
 const MAX_MULTIADDR_BYTES = 512;
 
+/** In text, a component of two bytes takes up to fourteen characters. */
+const MAX_MULTIADDR_CHARACTERS = 8 * MAX_MULTIADDR_BYTES;
+
 /** Tells cards from everything else that the same key signs. */
 const DOMAIN = 'tincan-contact-card';
 
@@ -177,7 +180,8 @@ function readMailbox({ peerId, multiaddrs }: CardMessage['mailboxes'][number]): 
 }
 
 function readMultiaddr(address: string | Uint8Array): Multiaddr {
-  if (address.length > MAX_MULTIADDR_BYTES) throw tooLarge('an address of a mailbox');
+  const longest = typeof address === 'string' ? MAX_MULTIADDR_CHARACTERS : MAX_MULTIADDR_BYTES;
+  if (address.length > longest) throw tooLarge('an address of a mailbox');
   let read: Multiaddr;
   let isWhole: boolean;
   try {
@@ -188,6 +192,7 @@ function readMultiaddr(address: string | Uint8Array): Multiaddr {
     throw malformed('an address of a mailbox is no multiaddr', error);
   }
   if (!isWhole) throw malformed('an address of a mailbox can not be written out');
+  if (read.bytes.byteLength > MAX_MULTIADDR_BYTES) throw tooLarge('an address of a mailbox');
   return read;
 }
 
