@@ -18,7 +18,7 @@ export interface Resources {
 export interface Allowance {
   /** Of what there was after warm-up. */
   share: number;
-  /** Beside that: what V8 takes or gives back in one piece, a new space of 16 MiB at most halves, is no leak. */
+  /** Beside that: caches that fill slowly, and pages that one object keeps. */
   bytes: number;
   /** A connection, a statement's file and a client of the API that is just being answered. */
   handles: number;
@@ -68,13 +68,16 @@ export async function resourcesOf(pid: number): Promise<Resources | undefined> {
 export interface SettleOptions {
   signal: AbortSignal;
   settleMs?: number;
-  /** Makes the process collect its garbage. Without it the figure is what V8 left lying about. */
+  /**
+   * Makes the process collect its garbage. Without it the figure is what V8 left lying about: it does not collect while
+   * nothing goes on. Measured over ten loads of 20,000 messages at a daemon: 130 to 158 MiB without, 90 to 92 MiB with.
+   */
   collect?: () => Promise<void>;
 }
 
 /**
- * What a process has when it is left alone: of each figure the least that was seen in five seconds. One look would be
- * that of a moment between two collections, which differ by tens of megabytes.
+ * What a process has when it is left alone: of each figure the least that was seen in five seconds, in which memory goes
+ * back to the system and what was cut is closed.
  */
 export async function settledResources(
   pid: number,

@@ -33,7 +33,7 @@ const DEPOSITS_PER_SENDER = 1000;
 /** A minute, as the issue has it, and what a busy machine takes to start the node. */
 const BACK_MS = 90_000;
 
-/** How long the network is gone when it is that. */
+/** Longer than the first few attempts to dial again. */
 const GONE_MS = 10_000;
 
 /** Resolves are measured for so long before and after the storm, and memory for as long again. */
@@ -46,8 +46,10 @@ export interface StormInit {
   peers: number;
   signal: AbortSignal;
   log: (line: string) => void;
-  /** The bootstrap node is killed and started again (unless said), or all its connections break for ten seconds. */
+  /** The bootstrap node is killed and started again (unless said), or all its connections break. */
   outage?: Outage;
+  /** How long the network is gone, where it is that. Default 10 s. */
+  goneMs?: number;
   /** Less for who wants no figures. */
   quietMs?: number;
 }
@@ -141,6 +143,7 @@ export async function storm({
   signal,
   log,
   outage = 'restart',
+  goneMs = GONE_MS,
   quietMs = QUIET_MS,
 }: StormInit): Promise<StormReport> {
   await using stack = new AsyncDisposableStack();
@@ -179,8 +182,8 @@ export async function storm({
   await Promise.all(processes.map((each) => each.call('expect')));
   if (outage === 'restart') await program.start();
   else {
-    await Promise.all(processes.map((each) => each.call('cut', { forMs: GONE_MS })));
-    await delay(GONE_MS, undefined, { signal });
+    await Promise.all(processes.map((each) => each.call('cut', { forMs: goneMs })));
+    await delay(goneMs, undefined, { signal });
   }
   const backMs = Date.now();
   const cpuBeforeMs = (await resourcesOf(program.pid))?.cpuMs;
