@@ -9,6 +9,8 @@ import { parsePeerId } from './peer-ids.ts';
 export interface ChatServiceInit {
   host: Host;
   decisions: ChatDecisions;
+  /** Whose messages never wait for a stranger's. */
+  isFriend: (peer: string) => boolean;
   log: Logger;
   /** Ends the streams. */
   signal: AbortSignal;
@@ -17,11 +19,13 @@ export interface ChatServiceInit {
 /** Takes the chat streams that others open. Resolves with what waits for the last of them, once the signal has fired. */
 export async function chatService({
   host,
-  decisions,
+  decisions: given,
+  isFriend,
   log,
   signal,
 }: ChatServiceInit): Promise<() => Promise<void>> {
   const serving = new Set<Promise<void>>();
+  const decisions = strangersInTurn(given, isFriend);
   await host.handle(
     CHAT_PROTOCOL,
     (stream: Stream, connection) => {
@@ -41,5 +45,25 @@ export async function chatService({
   );
   return async () => {
     await Promise.all(serving);
+  };
+}
+
+/**
+ * Has the messages of strangers committed one batch after the other: what comes in one turn shares a commit, and a crowd of
+ * strangers would make a friend wait for all of theirs.
+ */
+export function strangersInTurn(
+  decisions: ChatDecisions,
+  isFriend: ChatServiceInit['isFriend'],
+): ChatDecisions {
+  let before: Promise<unknown> = Promise.resolve();
+  return {
+    ...decisions,
+    receive(peer, messages) {
+      if (isFriend(peer)) return decisions.receive(peer, messages);
+      const received = before.then(() => decisions.receive(peer, messages));
+      before = received.catch(() => undefined);
+      return received;
+    },
   };
 }

@@ -144,9 +144,10 @@ export async function runDaemon(
     onAddresses: (peer, addresses) => reach.addAddresses(peer, addresses),
     onWarning: warnings.add,
   });
+  const isFriend = (peerId: string): boolean => directory.contacts.some(({ peer }) => peer === peerId);
   keepConnectionRoom(host, {
     maxConnections: DAEMON_LIMITS.maxConnections,
-    isKept: (peerId) => directory.contacts.some(({ peer }) => peer === peerId.toString()),
+    isKept: (peerId) => isFriend(peerId.toString()),
     nowMs,
   });
   const reach = createReach({
@@ -218,7 +219,13 @@ export async function runDaemon(
   }
   await card.current();
 
-  const chatsEnded = await chatService({ host, decisions: delivery.decisions, log, signal: running });
+  const chatsEnded = await chatService({
+    host,
+    decisions: delivery.decisions,
+    isFriend,
+    log,
+    signal: running,
+  });
   stack.defer(async () => {
     stopping.abort();
     await chatsEnded();
