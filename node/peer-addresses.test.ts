@@ -57,3 +57,7 @@ void test('an address that ends at another peer is none', () => {
   assert.equal(addressOfPeer(`${HOME}/p2p/${OTHER}/p2p/${PEER}`, PEER), undefined);
   assert.ok(addressOfPeer(`${HOME}/p2p/${OTHER}/p2p-circuit/p2p/${PEER}`, PEER));
 });
+
+void test('an address that is too long once it is written out is none', () => {
+  assert.equal(addressOfPeer(`/unix/${'ä'.repeat(200)}`, PEER), undefined);
+});

@@ -20,6 +20,8 @@ export function addressOfPeer(text: string, peerId: string): Multiaddr | undefin
   let address: Multiaddr;
   try {
     address = multiaddr(text);
+    // As it will be remembered: some of it may have been escaped, and be longer now.
+    if (address.toString().length > MAX_ADDRESS_CHARACTERS) return undefined;
   } catch {
     return undefined;
   }
