@@ -214,3 +214,56 @@ scenario('a log that is cut off anywhere, and files that are none', async (town)
   await ada.client.call('addContact', { who: invite, petname: 'ben' }, { signal });
   await ada.send('ben', 'from an empty store', 'delivered');
 });
+
+scenario(
+  "a bootstrap node with a damaged mailbox: the others' go on, and it says that it is not well",
+  async (town) => {
+    const { signal } = town;
+    const node = await town.bootstrap();
+    const options = { bootstrap: [node] };
+    const [ada, ben, cy] = await Promise.all([
+      town.daemon('ada', { ...options, name: 'ada' }),
+      town.daemon('ben', { ...options, name: 'ben' }),
+      town.daemon('cy', { ...options, name: 'cy' }),
+    ]);
+    await Promise.all([ada.knows('ben'), ada.knows('cy')]);
+    await Promise.all([ben.program.stop(), cy.program.stop()]);
+    const texts = [1, 2, 3, 4].map((index) => `blob ${index} `.repeat(1500));
+    for (const text of texts) await ada.send('ben', text, 'stored');
+    await ada.send('cy', 'for cy', 'stored');
+    await ada.program.stop();
+    await node.program.stop();
+    const file = join(node.dataDir, 'bootstrap.db');
+    const bytes = await readFile(file);
+    // One that a message for Ben goes on in.
+    const pages = Array.from({ length: bytes.byteLength / PAGE_BYTES }, (_, index) => index * PAGE_BYTES);
+    const page = pages.find(
+      (at) => bytes[at] === 0 && bytes.subarray(at, at + PAGE_BYTES).includes('blob 2 blob 2'),
+    )!;
+    bytes.fill(0xa5, page, page + PAGE_BYTES);
+    await writeFile(file, bytes);
+
+    const ready = async (): Promise<[number, string]> => {
+      const answer = await fetch(`${node.program.ready.http}/ready`);
+      return [answer.status, await answer.text()];
+    };
+    await node.program.start();
+    assert.equal((await ready())[0], 200);
+    await ben.program.start();
+    await waitFor('the node to have noticed', async () => (await ready())[0] === 503, { signal });
+    assert.match((await ready())[1], /damaged.*tincan doctor --repair/);
+    await cy.program.start();
+    assert.deepEqual(await cy.texts(1), ['for cy']);
+    assert.equal(node.program.log.match(/"msg":"part of the store is damaged/g)?.length, 1);
+
+    await node.program.stop();
+    const repaired = await tincan(['doctor', '--repair', `--data-dir=${node.dataDir}`], { signal });
+    assert.equal(repaired.code, 0, repaired.stdout);
+    assert.match(repaired.stdout, /\d waiting messages? can't be read: their senders still have/);
+    await node.program.start();
+    assert.equal((await ready())[0], 200);
+    await ben.texts(1);
+    await ada.program.start();
+    assert.deepEqual((await ben.texts(texts.length)).toSorted(), texts);
+  },
+);
