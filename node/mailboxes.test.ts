@@ -28,6 +28,7 @@ async function world(t: TestContext, given: (Partial<Answer> | Error | undefined
   const addresses: MailboxAddress[] = [];
   const answers = new Map<string, Partial<Answer> | Error | undefined>();
   const dialled: string[][] = [];
+  const verified: string[] = [];
   for (const answer of given) {
     const { peerId } = await person();
     answers.set(peerId, answer);
@@ -71,6 +72,10 @@ async function world(t: TestContext, given: (Partial<Answer> | Error | undefined
     log,
     signal: stop.signal,
     mailboxesOf: async () => addresses,
+    async verify(node) {
+      verified.push(node);
+      return true;
+    },
   });
   const frames = [Uint8Array.of(1)];
   return {
@@ -78,6 +83,7 @@ async function world(t: TestContext, given: (Partial<Answer> | Error | undefined
     box,
     addresses,
     dialled,
+    verified,
     stop,
     deposit: () => box.deposit(recipient.peerId, frames, { signal }),
   };
@@ -87,6 +93,14 @@ void test('one mailbox that is down does not hold up the other', async (t) => {
   const { deposit } = await world(t, [undefined, {}]);
   await deposit();
   await deposit();
+});
+
+void test('a mailbox that says nothing is asked for a sign of life, one that has answered is not', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { deposit, addresses, verified } = await world(t, [undefined, {}]);
+  await deposit();
+  t.mock.timers.tick(3_000);
+  assert.deepEqual(verified, [addresses[0]!.peerId]);
 });
 
 void test('why none took it: what they answered comes before what the network did, each reason once', async (t) => {

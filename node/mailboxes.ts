@@ -22,6 +22,9 @@ const MAX_DEPOSITORS = 32;
 /** Dialling a mailbox and getting an answer. */
 const DEPOSIT_TIMEOUT_MS = 15_000;
 
+/** A mailbox that has not answered after this long is asked for a sign of life: longer than any honest commit takes. */
+const SUSPECT_AFTER_MS = 3_000;
+
 export interface MailboxesInit {
   host: Pick<Host, 'dial' | 'getConnections'>;
   privateKey: Ed25519PrivateKey;
@@ -31,6 +34,8 @@ export interface MailboxesInit {
   signal: AbortSignal;
   /** Where messages for a peer can be left, best first. */
   mailboxesOf: (peer: string, options: { signal: AbortSignal }) => Promise<MailboxAddress[]>;
+  /** Asks a mailbox's node for a sign of life, and drops the connections that give none. */
+  verify: (node: string, options: { signal: AbortSignal }) => Promise<boolean>;
 }
 
 /** The mailboxes of others, where we leave things, and what is in the envelopes out of our own. */
@@ -113,9 +118,14 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
       const recipient = peerIdOf(peer);
       const now = nowMs();
       const blob = await encodeUnsealed(privateKey, { recipient, bundle: encodeBundle(frames), nowMs: now });
-      const deposits = addresses.map((address) =>
-        depositorTo(address).deposit({ recipient, blob, expiresMs: now + KEEP_MS }),
-      );
+      const deposits = addresses.map(async (address) => {
+        const suspicion = setTimeout(() => void init.verify(address.peerId, { signal }), SUSPECT_AFTER_MS);
+        try {
+          return await depositorTo(address).deposit({ recipient, blob, expiresMs: now + KEEP_MS });
+        } finally {
+          clearTimeout(suspicion);
+        }
+      });
       try {
         // The others go on: a mailbox that is down must not hold up the one that is not.
         await Promise.any(deposits);

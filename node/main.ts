@@ -169,6 +169,7 @@ export async function runDaemon(
     log: partLog(log, 'mailbox'),
     signal: running,
     mailboxesOf: directory.mailboxesOf,
+    verify: reach.verify,
   });
   const delivery: Delivery = createDelivery({
     store,

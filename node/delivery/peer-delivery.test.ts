@@ -221,15 +221,18 @@ test('presence ends the wait and starts it over', async () => {
   assert.deepEqual(clock.waiting(), [1_000]);
 });
 
-test('presence during the last deposit of an attempt is not lost', async () => {
+test('a mailbox that says nothing keeps nobody from dialling again', async () => {
   send();
   const blocked = Promise.withResolvers<void>();
   mailbox = () => blocked.promise;
   await unreachable();
+  await clock.pass(10_000);
+  await unreachable();
   delivery.present();
-  blocked.resolve();
   await dialling();
-  assert.equal(dialled, 2);
+  assert.equal(dialled, 3);
+  assert.deepEqual(deposited, []);
+  blocked.resolve();
 });
 
 test('who is seen while dialled, and yet not reached, is tried soon; not for ever soon', async () => {

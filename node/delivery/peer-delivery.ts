@@ -188,11 +188,11 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   /** Tries once to reach the peer, with the mailbox after two seconds, and stays while the stream lasts. */
   const attempt = async (): Promise<void> => {
     const done = new AbortController();
-    const late = sleep(MAILBOX_AFTER_MS, { signal: done.signal }).then(
+    sleep(MAILBOX_AFTER_MS, { signal: done.signal }).then(
       () => {
-        if (done.signal.aborted) return undefined;
+        if (done.signal.aborted) return;
         overdue = true;
-        return deposit();
+        void deposit();
       },
       () => undefined,
     );
@@ -202,10 +202,6 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     try {
       chat = await ways.openChat(peer, { signal });
       seen = false;
-    } catch (error) {
-      done.abort();
-      await late;
-      throw error;
     } finally {
       done.abort();
       dialling = false;
@@ -214,14 +210,15 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     await stayLive(chat);
   };
 
-  const failed = async (error: Error): Promise<void> => {
+  const failed = (error: Error): void => {
     // Seen and yet not reached by an old address: try soon. Unless that goes on: then our own dials are what was seen.
     failures = seen && !seenBefore ? 1 : failures + 1;
     seenBefore = seen;
     failedMs = now();
     trouble.dial = error.message;
     log('not reached %s: %s', peer, trouble.dial);
-    await deposit();
+    // Not waited for: a mailbox that says nothing must not keep us from dialling again.
+    void deposit();
   };
 
   /** Whether dialling again would be too soon. A clock set back is no reason to wait for it to come round. */
@@ -253,14 +250,14 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     while (!signal.aborted && (await hasWork())) {
       fresh = false;
       returned = false;
-      if (restsFromDialling()) await deposit();
+      if (restsFromDialling()) void deposit();
       else {
         try {
           await attempt();
           continue;
         } catch (error) {
           if (signal.aborted) return;
-          await failed(error as Error);
+          failed(error as Error);
         }
       }
       if (!fresh && !returned) await restBetween(backoffMs(Math.max(1, failures), random()));
