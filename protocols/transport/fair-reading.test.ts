@@ -21,7 +21,7 @@ void test('shares never exceed what is wanted, nor the total', () => {
 
 function readers(busy = 1) {
   const clock = { nowMs: 0 };
-  const fair = fairReading({ nowMs: () => clock.nowMs, busyShare: () => busy });
+  const fair = fairReading({ nowMs: () => clock.nowMs, workedMs: () => busy * 100 });
   const reader = (group: string) => {
     const state = { group, paused: false };
     const one = {

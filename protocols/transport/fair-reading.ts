@@ -7,8 +7,8 @@ const BUSY_SHARE = 0.7;
 /** What is shared out when it is busy: the rest is for what nobody can be charged for. */
 const SHARED_OUT = 0.6;
 
-/** A connection is not held back for longer than this at a time: what it said last has to be read before its timeouts. */
-const MAX_PAUSE_MS = 1_000;
+/** A connection is not held back for longer than this at a time: far below every timeout. */
+const MAX_PAUSE_MS = 500;
 
 /**
  * What is known to have been done for somebody is not all: what follows a message comes later, in other turns. So the
@@ -50,8 +50,8 @@ export function fairShares(wanted: readonly number[], total: number): number[] {
 
 export interface FairReadingInit {
   nowMs: () => number;
-  /** The share of its time that the thread has been at work since the last call. */
-  busyShare: () => number;
+  /** How long the thread has been at work since the last call. */
+  workedMs: () => number;
 }
 
 /**
@@ -59,7 +59,7 @@ export interface FairReadingInit {
  * connections of the address groups that cost the most are not read from for a while, and TCP slows their senders down.
  * Nothing is lost or refused. One alone may have it all.
  */
-export function fairReading({ nowMs, busyShare }: FairReadingInit) {
+export function fairReading({ nowMs, workedMs }: FairReadingInit) {
   const groups = new Map<string, Group>();
   let lastMs = nowMs();
 
@@ -67,7 +67,7 @@ export function fairReading({ nowMs, busyShare }: FairReadingInit) {
     const now = nowMs();
     const spanMs = Math.max(1, now - lastMs);
     lastMs = now;
-    const busy = busyShare();
+    const worked = workedMs();
     const active: Group[] = [];
     for (const group of groups.values()) {
       if (group.pausedUntilMs > 0 && group.pausedUntilMs <= now) {
@@ -76,9 +76,9 @@ export function fairReading({ nowMs, busyShare }: FairReadingInit) {
       }
       if (group.costMs > 0) active.push(group);
     }
-    if (busy >= BUSY_SHARE && active.length > 1) {
+    if (worked >= BUSY_SHARE * spanMs && active.length > 1) {
       const known = active.reduce((sum, { costMs }) => sum + costMs, 0);
-      const charge = Math.min(MAX_CHARGE, Math.max(1, (busy * spanMs) / known));
+      const charge = Math.min(MAX_CHARGE, worked / known);
       for (const group of active) group.costMs *= charge;
       const shares = fairShares(
         active.map(({ costMs }) => costMs),

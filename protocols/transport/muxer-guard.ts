@@ -46,14 +46,14 @@ type Factory = (components: { logger: ComponentLogger }) => StreamMuxerFactory;
  */
 export function guardedMuxer(create: Factory): Factory {
   const nowMs = (): number => performance.now();
-  let utilization = performance.eventLoopUtilization();
+  let used = process.threadCpuUsage();
   const fair = fairReading({
     nowMs,
-    busyShare() {
-      const now = performance.eventLoopUtilization();
-      const { utilization: share } = performance.eventLoopUtilization(now, utilization);
-      utilization = now;
-      return share;
+    // Not the event loop's utilization: on a machine that others keep busy, that is high for a thread that does little.
+    workedMs() {
+      const { user, system } = process.threadCpuUsage(used);
+      used = process.threadCpuUsage();
+      return (user + system) / 1000;
     },
   });
   const carriers = new Set<Carrier>();
