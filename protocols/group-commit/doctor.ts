@@ -1,4 +1,15 @@
-import { accessSync, constants, existsSync, readdirSync, rmSync, statfsSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { loadOrCreateIdentity } from '../transport/identity-file.ts';
@@ -137,8 +148,25 @@ function sqliteFaults(copy: string): string[] {
   }
 }
 
-/** Beside the store what a killed doctor may have left; nothing of it is needed. */
-const scratch = (file: string): string[] => ['.examined', '.repairing'].map((end) => file + end);
+/**
+ * Where copies go: beside the store, on the disk that is meant for what they hold, or where temporary files go if that
+ * can't be written or has no room.
+ */
+function scratchFolder(dataDir: string, bytes: number): { folder: string; remove: () => void } {
+  const { bavail, bsize } = statfsSync(dataDir);
+  const own = join(dataDir, 'doctor.tmp');
+  if (bavail * bsize > bytes) {
+    try {
+      rmSync(own, { recursive: true, force: true });
+      mkdirSync(own, { mode: 0o700 });
+      return { folder: own, remove: () => rmSync(own, { recursive: true }) };
+    } catch {
+      // It can still be looked at.
+    }
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'tincan-doctor-'));
+  return { folder, remove: () => rmSync(folder, { recursive: true }) };
+}
 
 /**
  * Looks a data directory over, while no program runs on it, and repairs its store if asked to. Apart from that it
@@ -158,6 +186,7 @@ export async function examine<Losses>(
     ok: checks.every(({ ok }) => ok),
   });
   const identityFile = join(dataDir, 'identity.key');
+  using stack = new DisposableStack();
   const isPending = (): boolean =>
     readdirSync(dataDir).some((name) => name.startsWith(`${fileName}.repaired-`));
 
@@ -183,17 +212,15 @@ export async function examine<Losses>(
       );
       return done();
     }
-    const [copy, made] = scratch(file) as [string, string];
-    let faults: string[];
-    try {
-      {
-        using pages = openPages(file);
-        pages.copyTo(copy);
-      }
-      faults = isTruncated(file) ? ['the file is empty'] : sqliteFaults(copy);
-    } finally {
-      for (const end of ['', '-journal', '-wal', '-shm']) rmSync(copy + end, { force: true });
+    const scratch = scratchFolder(dataDir, 3 * statSync(file).size);
+    stack.defer(scratch.remove);
+    const copy = join(scratch.folder, 'copy.db');
+    const made = repair ? `${file}.repairing` : join(scratch.folder, 'made.db');
+    {
+      using pages = openPages(file);
+      pages.copyTo(copy);
     }
+    const faults = isTruncated(file) ? ['the file is empty'] : sqliteFaults(copy);
     const { report, found: salvaged } = rebuildStore({ ...init, file, to: made });
     const lost = init.describe(report);
     const damaged = faults.length > 0 || lost.length > 0 || salvaged.damagedPages > 0;
@@ -236,7 +263,9 @@ export async function examine<Losses>(
     checks.push(
       bad(
         'database',
-        isFull ? `there is no room for a copy of ${file}` : `${file} can't be read: ${message}`,
+        isFull
+          ? `there is no room for a copy of ${file}`
+          : `${file} can't be read, or not copied: ${message}`,
         isFull
           ? `make room: ${mebibytes(2 * statSync(file).size)}`
           : 'see to the disk, and to who may use the file',
