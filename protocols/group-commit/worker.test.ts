@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -101,6 +104,42 @@ void test('a transaction that SQLite ended by itself fails every call of the gro
   );
   assert.deepEqual(all(), []);
   assert.equal(counts().rolledBack, 1);
+});
+
+void test('a damaged page concerns only the calls that meet it', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tincan-damaged-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'store.db');
+  const before = new DatabaseSync(file);
+  fixtureStore(before).operations.fill(10_000);
+  before.close();
+  const bytes = readFileSync(file);
+  // One that the value goes on in, and from there in another.
+  bytes.fill(0xa5, bytes.byteLength - 8192, bytes.byteLength - 4096);
+  writeFileSync(file, bytes);
+
+  const database = new DatabaseSync(file);
+  t.after(() => database.close());
+  database.exec(STORE_PRAGMAS);
+  const store = fixtureStore(database);
+  const call = (id: number, operation: string): Call => ({
+    id,
+    operation,
+    argument: 'a',
+    durability: 'disk',
+  });
+  const replies = runGroup(store, [call(1, 'add'), call(2, 'all'), call(3, 'add'), call(4, 'counts')]);
+  assert.deepEqual(
+    replies.map(({ id, error }) => [id, error?.code]),
+    [
+      [1, undefined],
+      [2, 'corrupt'],
+      [3, undefined],
+      [4, undefined],
+    ],
+  );
+  assert.match(replies[1]!.error!.message, /store\.db is damaged .*tincan doctor --repair --data-dir /);
+  assert.equal(database.prepare('SELECT count(*) AS n FROM items').get()!['n'], 3);
 });
 
 void test('a group is synced unless every call of it does without', (t) => {
