@@ -1,5 +1,6 @@
 import { MAX_BLOB_BYTES } from '../protocols/mailbox/protocol.ts';
 import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
+import type { ByteLimits } from './byte-room.ts';
 import type { BootstrapConfig } from './config.ts';
 
 /** What a mailbox holds and how fast it takes it. Defaults of the configurable ones stand beside the command's flags. */
@@ -26,13 +27,12 @@ export interface MailboxLimits {
   /** The same for all peers of one address. */
   collectsPerAddress: BucketLimits;
   /** Bytes of blobs being sent to recipients, all together, and to those of one address. */
-  sendingBytes: number;
-  sendingBytesPerAddress: number;
+  sending: ByteLimits;
   /** Blobs on their way to a recipient that it has not acknowledged. */
   windowBlobs: number;
   windowBytes: number;
-  /** Bytes of blobs waiting for a commit, from all peers together; beyond it, reading pauses. */
-  underCommitBytes: number;
+  /** Bytes of blobs waiting for a commit, from all peers together and from those of one address; beyond it, reading pauses. */
+  underCommit: ByteLimits;
   /** Between two walks over everything held, for what nobody came for. */
   sweepEveryMs: number;
 }
@@ -48,8 +48,11 @@ const KEPT_MS = 21 * 24 * 3_600_000;
 const WINDOW_BLOBS = 256;
 const WINDOW_BYTES = 1024 * 1024;
 
-/** Some commits' worth at full speed; a server has this much to spare. */
-const UNDER_COMMIT_BYTES = 32 * 1024 * 1024;
+/**
+ * Some commits' worth at full speed; a server has this much to spare. A commit of one address's part takes some 20 ms, for
+ * which everybody waits.
+ */
+const UNDER_COMMIT: ByteLimits = { total: 32 * 1024 * 1024, perAddress: 8 * 1024 * 1024 };
 
 /** An expired blob is never handed out and not counted, so a sweep only frees the disk. It reads everything once. */
 const SWEEP_EVERY_MS = 3_600_000;
@@ -70,7 +73,7 @@ const COLLECTS_PER_ADDRESS: BucketLimits = { burst: 4_000, perSecond: 40 };
  * What recipients that do not read can make the node hold: each a part of its window. A quarter for one address, so that
  * the others are not kept waiting.
  */
-const SENDING_BYTES = 64 * 1024 * 1024;
+const SENDING: ByteLimits = { total: 64 * 1024 * 1024, perAddress: 16 * 1024 * 1024 };
 
 /** The limits of a bootstrap node. */
 export function mailboxLimits(
@@ -94,11 +97,10 @@ export function mailboxLimits(
     totalBytes: config.mailboxTotalBytes,
     collectsPerMinute: COLLECTS_PER_MINUTE,
     collectsPerAddress: COLLECTS_PER_ADDRESS,
-    sendingBytes: SENDING_BYTES,
-    sendingBytesPerAddress: SENDING_BYTES / 4,
+    sending: SENDING,
     windowBlobs: WINDOW_BLOBS,
     windowBytes: WINDOW_BYTES,
-    underCommitBytes: UNDER_COMMIT_BYTES,
+    underCommit: UNDER_COMMIT,
     sweepEveryMs: SWEEP_EVERY_MS,
   };
 }

@@ -398,7 +398,7 @@ test('a full disk is told to who deposits and who collects, and passes', async (
 });
 
 test('deposits wait for one another when too much is under commit', async (t) => {
-  const { mail } = open(t, { limits: { underCommitBytes: 50 } });
+  const { mail } = open(t, { limits: { underCommit: { total: 50, perAddress: 50 } } });
   const answers = await Promise.all(
     ['1', '2', '3', '4'].map((text) => mail.deposit(alice, deposits(bob, text))),
   );

@@ -9,7 +9,7 @@ import { BLOB_ID_BYTES, End_Reason, Status } from '../protocols/mailbox/protocol
 import type { Answer, Deposit } from '../protocols/mailbox/protocol.ts';
 import type { GroupOf } from './peer-groups.ts';
 import { keyedRate, sharedRate } from './peer-rate.ts';
-import { sendingRoom } from './sending-room.ts';
+import { byteRoom } from './byte-room.ts';
 import { clockWatch } from './clock-watch.ts';
 import { openCollection } from './mailbox-collection.ts';
 import type { OpenCollection } from './mailbox-collection.ts';
@@ -80,13 +80,12 @@ export function mailbox({
   const rate = sharedRate(limits.depositsPerMinute, limits.depositsPerAddress, groupOf);
   const byteRate = keyedRate(limits.depositBytesPerAddress);
   const collectRate = sharedRate(limits.collectsPerMinute, limits.collectsPerAddress, groupOf);
-  const sending = sendingRoom(limits);
+  const sending = byteRoom(limits.sending);
+  const underCommit = byteRoom(limits.underCommit);
   /** By the recipient's key. */
   const collections = new Map<string, OpenCollection>();
   const byStatus = new Map<Status, number>();
   const totals = { sent: 0, acknowledged: 0, expired: 0 };
-  let underCommitBytes = 0;
-  let roomWaiters: Array<() => void> = [];
   let stopping = new AbortController();
   let sweeping: Promise<void> | undefined;
 
@@ -143,34 +142,18 @@ export function mailbox({
     return refuse(Status.RATE_LIMITED, 'too many bytes from one address', retryAfterMs);
   };
 
-  /** Waits while too much is under commit, which pauses the streams that bring more. */
-  const roomFor = async (bytes: number): Promise<void> => {
-    for (;;) {
-      if (underCommitBytes === 0 || underCommitBytes + bytes <= limits.underCommitBytes) break;
-      await new Promise<void>((resolve) => {
-        roomWaiters.push(resolve);
-      });
-    }
-    underCommitBytes += bytes;
-  };
-
-  const releaseRoom = (bytes: number): void => {
-    underCommitBytes -= bytes;
-    const waiters = roomWaiters;
-    roomWaiters = [];
-    for (const wake of waiters) wake();
-  };
-
   /** Puts the deposits of a batch that passed into the store and fills in their answers. */
   const storeAll = async (
     depositor: Uint8Array,
+    group: string,
     passed: readonly { index: number; deposit: Deposit }[],
     answers: Answer[],
     now: number,
   ): Promise<void> => {
     const { batch, keys } = pack(depositor, passed, now, now + limits.keptMs);
     const { byteLength } = batch.bytes;
-    await roomFor(byteLength);
+    // While too much is under commit, waiting pauses the stream that brings more.
+    const giveBack = await underCommit.take(group, byteLength);
     let apart: (typeof passed)[] = [];
     try {
       const { statuses, keptUntilMs } = await store.call('mailbox.deposit', batch);
@@ -195,9 +178,9 @@ export function mailbox({
         apart = [...Map.groupBy(passed, ({ deposit }) => keyOf(deposit.recipient)).values()];
       else for (const { index } of passed) answers[index] = unavailable;
     } finally {
-      releaseRoom(byteLength);
+      giveBack();
     }
-    await Promise.all(apart.map((some) => storeAll(depositor, some, answers, now)));
+    await Promise.all(apart.map((some) => storeAll(depositor, group, some, answers, now)));
   };
 
   /**
@@ -248,7 +231,7 @@ export function mailbox({
         );
         for (let index = granted; index < deposits.length; index++) answers[index] = limited;
       }
-      if (passed.length > 0) await storeAll(depositor, passed, answers, now);
+      if (passed.length > 0) await storeAll(depositor, group ?? peerId.toString(), passed, answers, now);
       for (const { status } of answers) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
       return answers;
     },

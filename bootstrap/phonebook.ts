@@ -23,6 +23,7 @@ import type {
 import type { GroupOf } from './peer-groups.ts';
 import { sharedRate } from './peer-rate.ts';
 import type { PeerRate } from './peer-rate.ts';
+import { nameCache } from './name-cache.ts';
 import type { NameOperations, NameRow } from './name-table.ts';
 import { PHONEBOOK_LIMITS } from './phonebook-limits.ts';
 import type { PhonebookLimits } from './phonebook-limits.ts';
@@ -65,6 +66,7 @@ export function phonebook({
   groupOf = () => undefined,
 }: PhonebookInit): Phonebook {
   const self = privateKey.publicKey.toString();
+  const names = nameCache(store);
   const presence = new Presence({ nowMs, limits });
   const claims = sharedRate(limits.claimsPerMinute, limits.perAddress.claims, groupOf);
   const renewals = sharedRate(limits.renewalsPerMinute, limits.perAddress.renewals, groupOf);
@@ -138,7 +140,8 @@ export function phonebook({
     row.saved = { reachedAt, atMs: nowMs() };
     const seen = { owner, peerRecord, contactCard, contactCardExpiresMs, lastSeenMs };
     // Presence is heard of again soon; it is not worth an fsync.
-    store.call('names.seen', seen, { durability: 'process' }).catch(() => {
+    const write = (): Promise<void> => store.call('names.seen', seen, { durability: 'process' });
+    names.writing({ owner }, write).catch(() => {
       // The next renewal tries again: no reason to refuse this one.
       row.saved = before;
     });
@@ -153,13 +156,13 @@ export function phonebook({
   async function nameOf(peerId: string): Promise<OwnName | null> {
     const known = presence.get(peerId)?.ownName;
     if (known !== undefined && (known === null || known.expiresMs > nowMs())) return known;
-    const row = await store.call('names.get', { owner: peerId, nowMs: nowMs() });
+    const row = await names.get({ owner: peerId }, { nowMs: nowMs() });
     return row === null ? null : { name: row.name, seq: row.seq, expiresMs: row.expiresMs };
   }
 
   async function resolve(key: ResolveKey): Promise<Decision<{ row: ResolvedRow }>> {
     const wanted = 'name' in key ? { name: normaliseName(key.name) } : { owner: key.peerId };
-    const held = await store.call('names.get', { ...wanted, nowMs: nowMs() });
+    const held = await names.get(wanted, { nowMs: nowMs() });
     const there = presence.get('owner' in wanted ? wanted.owner : (held?.owner ?? ''));
     const latest = there ?? held;
     if (latest === null) return { status: 'not-found' };
@@ -190,18 +193,20 @@ export function phonebook({
     const { name, seq, expiresMs } = proposal;
     const certificate = await countersign(privateKey, proposal);
     const at = nowMs();
-    const claimed = await store.call('names.claim', {
-      name,
-      owner: peerId,
-      seq,
-      expiresMs,
-      certificate,
-      peerRecord: details.peerRecord,
-      contactCard: details.contactCard,
-      contactCardExpiresMs: details.contactCardExpiresMs,
-      lastSeenMs: at,
-      nowMs: at,
-    });
+    const claimed = await names.writing({ name, owner: peerId }, () =>
+      store.call('names.claim', {
+        name,
+        owner: peerId,
+        seq,
+        expiresMs,
+        certificate,
+        peerRecord: details.peerRecord,
+        contactCard: details.contactCard,
+        contactCardExpiresMs: details.contactCardExpiresMs,
+        lastSeenMs: at,
+        nowMs: at,
+      }),
+    );
     if (claimed.outcome === 'has-name') return { status: 'has-name', heldName: claimed.name };
     if (claimed.outcome === 'stale-seq') return { status: 'stale-seq', currentSeq: claimed.seq };
     if (claimed.outcome !== 'ok') return { status: claimed.outcome };
@@ -229,7 +234,7 @@ export function phonebook({
 
   async function release(peerId: string, name: string, seq: number): Promise<Decision<object>> {
     const given = { name: normaliseName(name), owner: peerId, seq, nowMs: nowMs() };
-    const released = await store.call('names.release', given);
+    const released = await names.writing(given, () => store.call('names.release', given));
     if (released.outcome === 'stale-seq') return { status: 'stale-seq', currentSeq: released.seq };
     if (released.outcome !== 'ok') return { status: released.outcome };
     presence.named(peerId, null);

@@ -344,7 +344,7 @@ void test("the operator's page has the limits of one address and of all", () => 
       size(MAILBOX.depositBytesPerAddress.perSecond),
     ],
     ['collections begun', count(MAILBOX.collectsPerMinute), ...bucket(MAILBOX.collectsPerAddress)],
-    ['mail on its way to its recipients', size(MAILBOX.sendingBytesPerAddress), size(MAILBOX.sendingBytes)],
+    ['mail on its way to its recipients', size(MAILBOX.sending.perAddress), size(MAILBOX.sending.total)],
     ['answers that wait to be read', size(GUARD_LIMITS.maxBacklogBytes)],
     ['what is remembered of peers', size(HUB_LIMITS.peerStoreBytes)],
   ];

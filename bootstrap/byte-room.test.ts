@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { sendingRoom } from './sending-room.ts';
+import { byteRoom } from './byte-room.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 void test('one address waits for its own room, all wait for that of all, and nobody else does', async (t) => {
   const { signal } = t;
-  const room = sendingRoom({ sendingBytes: 10, sendingBytesPerAddress: 4 });
+  const room = byteRoom({ total: 10, perAddress: 4 });
   const got: string[] = [];
   const take = async (group: string, bytes: number): Promise<() => void> => {
     const giveBack = await room.take(group, bytes, { signal });
@@ -33,7 +33,7 @@ void test('one address waits for its own room, all wait for that of all, and nob
 
 void test('who has left waits no more', async () => {
   const stop = new AbortController();
-  const room = sendingRoom({ sendingBytes: 2, sendingBytesPerAddress: 2 });
+  const room = byteRoom({ total: 2, perAddress: 2 });
   const giveBack = await room.take('a', 2, stop);
   const waiting = room.take('b', 1, stop);
   stop.abort(new Error('gone'));

@@ -1,4 +1,9 @@
-import type { MailboxLimits } from './mailbox-limits.ts';
+export interface ByteLimits {
+  /** For all together. */
+  total: number;
+  /** For one address. */
+  perAddress: number;
+}
 
 /** A wait for room. */
 interface Waiting {
@@ -8,22 +13,17 @@ interface Waiting {
 }
 
 /**
- * What is read from the disk for recipients and not yet on its way to them, bounded, so that recipients that do not read
- * fill no memory. One address has its own bound, so that they keep nobody else waiting.
+ * Memory for bytes on their way, bounded: who would need more waits until others have given back theirs. One address has
+ * its own bound, so that it keeps nobody else waiting. What is larger than all of it goes alone.
  */
-export function sendingRoom({
-  sendingBytes,
-  sendingBytesPerAddress,
-}: Pick<MailboxLimits, 'sendingBytes' | 'sendingBytesPerAddress'>) {
+export function byteRoom({ total: most, perAddress }: ByteLimits) {
   const ofGroup = new Map<string, number>();
   let total = 0;
   let waiting: Waiting[] = [];
 
   const fits = ({ group, bytes }: Pick<Waiting, 'group' | 'bytes'>): boolean => {
     const own = ofGroup.get(group) ?? 0;
-    return (
-      (own === 0 || own + bytes <= sendingBytesPerAddress) && (total === 0 || total + bytes <= sendingBytes)
-    );
+    return (own === 0 || own + bytes <= perAddress) && (total === 0 || total + bytes <= most);
   };
 
   const add = (group: string, bytes: number): void => {
@@ -50,10 +50,10 @@ export function sendingRoom({
      * Waits for room.
      *
      * @returns what gives it back
-     * @throws the signal's reason
+     * @throws the signal's reason, if one is given
      */
-    async take(group: string, bytes: number, { signal }: { signal: AbortSignal }): Promise<() => void> {
-      signal.throwIfAborted();
+    async take(group: string, bytes: number, { signal }: { signal?: AbortSignal } = {}): Promise<() => void> {
+      signal?.throwIfAborted();
       if (fits({ group, bytes })) add(group, bytes);
       else {
         await new Promise<void>((resolve, reject) => {
@@ -63,9 +63,9 @@ export function sendingRoom({
             const at = waiting.indexOf(one);
             if (at === -1) return;
             waiting.splice(at, 1);
-            reject(signal.reason as Error);
+            reject(signal!.reason as Error);
           };
-          signal.addEventListener('abort', onAbort, { once: true });
+          signal?.addEventListener('abort', onAbort, { once: true });
         });
       }
       return () => {
