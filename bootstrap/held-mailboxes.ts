@@ -34,8 +34,12 @@ export interface HeldMailbox {
   earliestExpiryMs: number;
 }
 
-/** The mailboxes in use, loaded when needed; the ones idle for longest make room. */
-export function heldMailboxes(database: DatabaseSync) {
+/**
+ * The mailboxes in use, loaded when needed; the ones idle for longest make room.
+ *
+ * @param onExpired told how many rows went because they were expired
+ */
+export function heldMailboxes(database: DatabaseSync, onExpired: (count: number) => void) {
   const select = database.prepare(
     `SELECT number, depositor, expires_at_ms, length(blob) AS bytes, blob_id FROM mailbox_blob
      WHERE recipient = ? ORDER BY number`,
@@ -70,7 +74,7 @@ export function heldMailboxes(database: DatabaseSync) {
 
   const load = (recipient: number, nowMs: number): HeldMailbox => {
     // Expired blobs go before a new one comes, so that the quotas hold on the disk as well.
-    remove.run(recipient, nowMs);
+    onExpired(Number(remove.run(recipient, nowMs).changes));
     const mailbox: HeldMailbox = {
       recipient,
       blobs: new Map(),

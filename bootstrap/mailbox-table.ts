@@ -104,7 +104,9 @@ export function mailboxTable(
   limits: Pick<MailboxLimits, 'blobs' | 'bytes' | 'blobsPerSender' | 'keptMs' | 'totalBytes'>,
 ): { operations: MailboxOperations; rolledBack: () => void } {
   const peers = numberedPeers(database, limits.keptMs);
-  const mailboxes = heldMailboxes(database);
+  const mailboxes = heldMailboxes(database, (expired) => {
+    if (blobs !== undefined) blobs -= expired;
+  });
   const insert = database.prepare('INSERT INTO mailbox_blob VALUES (?, ?, ?, ?, ?, ?, ?)');
   const select = database.prepare(
     `SELECT number, depositor, deposited_at_ms, blob FROM mailbox_blob
