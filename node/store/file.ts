@@ -11,7 +11,7 @@ import { migrate } from './schema.ts';
  */
 export function openNodeStore(
   { file }: { file: string },
-  onDamage: (error: Error) => void,
+  onDamage: (error: Error) => void = () => undefined,
 ): ReturnType<typeof nodeStore> {
   finishRepair(file);
   refuseTruncated(file);
