@@ -22,7 +22,7 @@ const WARM_UP_ROUNDS = 2;
 const HELD_MS = 11_000;
 const TEXT = 'x'.repeat(140);
 
-interface Players {
+export interface Players {
   town: Town;
   bootstrap: Bootstrap;
   ada: Daemon;
@@ -30,7 +30,7 @@ interface Players {
   signal: AbortSignal;
 }
 
-interface Load {
+export interface Load {
   /** What is counted. */
   unit: string;
   each: number;
@@ -50,7 +50,7 @@ async function sendAll({ ada, ben, signal }: Players, count: number): Promise<vo
   await sending;
 }
 
-const LOADS: Record<string, Load> = {
+export const LOADS: Record<string, Load> = {
   messages: { unit: 'message', each: 10_000, run: async (players) => sendAll(players, 10_000) },
 
   single: {
@@ -180,7 +180,7 @@ async function openPlayers(town: Town, signal: AbortSignal): Promise<Players> {
 interface Look {
   bytes: number;
   handles: number;
-  classes: Map<string, number> | undefined;
+  classes: Map<string, number>;
 }
 
 async function held(program: Program): Promise<number> {
@@ -194,20 +194,38 @@ async function classesOf(program: Program): Promise<Map<string, number>> {
   return await there.classes();
 }
 
-async function measure(
-  name: string,
-  { unit, each, run }: Load,
-  { rounds, settleMs, showClasses }: { rounds: number; settleMs: number; showClasses: boolean },
-): Promise<void> {
-  process.stdout.write(`${name}\n`);
-  const { signal } = new AbortController();
+/** What a load left behind in one program. */
+export interface Growth {
+  label: string;
+  /** How often it was done. */
+  times: number;
+  /** Bytes of heap and buffers, garbage collected. */
+  bytes: { before: number; after: number };
+  handles: { before: number; after: number };
+  /** Of which classes there are more objects than before, one for twenty times at least. */
+  classes: Map<string, number>;
+}
+
+export interface GrowthOptions {
+  rounds: number;
+  /** Waited before each look: what only waits for a timer is no leak. */
+  settleMs: number;
+  showClasses: boolean;
+  signal: AbortSignal;
+}
+
+/** Does something over and over. Says nothing of a program that the load itself starts again. */
+export async function measureGrowth(
+  { each, run }: Load,
+  { rounds, settleMs, showClasses, signal }: GrowthOptions,
+): Promise<Growth[]> {
   await using town = await openTown({ signal });
   const players = await openPlayers(town, signal);
   const programs = [players.bootstrap, players.ada, players.ben].map(({ program }) => program);
   const look = async (program: Program): Promise<Look> => ({
     bytes: await held(program),
     handles: (await resourcesOf(program.pid))?.handles ?? NaN,
-    classes: showClasses ? await classesOf(program) : undefined,
+    classes: showClasses ? await classesOf(program) : new Map<string, number>(),
   });
   const pids = programs.map(({ pid }) => pid);
   for (let round = 0; round < WARM_UP_ROUNDS; round++) await run(players);
@@ -216,38 +234,56 @@ async function measure(
   for (let round = 0; round < rounds; round++) await run(players);
   await delay(settleMs, undefined, { signal });
   const after = await Promise.all(programs.map(look));
-  for (const [at, { label, pid }] of programs.entries()) {
-    if (pid !== pids[at]) continue;
-    const times = rounds * each;
+  const times = rounds * each;
+  return programs.flatMap(({ label, pid }, at) => {
+    if (pid !== pids[at]) return [];
     const [first, last] = [before[at]!, after[at]!];
-    const left = ((last.bytes - first.bytes) / times).toFixed(0);
-    const mib = [first, last].map(({ bytes }) => (bytes / 1024 / 1024).toFixed(2)).join(' -> ');
-    const handles = `${first.handles} -> ${last.handles}`;
-    process.stdout.write(`${label}: ${left} bytes a ${unit} (${times}; ${mib} MiB; ${handles} handles)\n`);
-    if (first.classes === undefined || last.classes === undefined) continue;
     const more = [...last.classes]
-      .map(([key, count]) => ({ key, more: count - (first.classes!.get(key) ?? 0) }))
-      .filter((grown) => grown.more >= times / 20)
-      .sort((a, b) => b.more - a.more);
-    for (const grown of more.slice(0, 20)) process.stdout.write(`    ${grown.more} more: ${grown.key}\n`);
-  }
+      .map(([key, count]) => [key, count - (first.classes.get(key) ?? 0)] as const)
+      .filter(([, count]) => count >= times / 20)
+      .sort(([, a], [, b]) => b - a);
+    return [
+      {
+        label,
+        times,
+        bytes: { before: first.bytes, after: last.bytes },
+        handles: { before: first.handles, after: last.handles },
+        classes: new Map(more),
+      },
+    ];
+  });
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: 'string', default: '6' },
-    // Longer than our timers run: what only waits for one is no leak.
-    settle: { type: 'string', default: '65' },
-    classes: { type: 'boolean', default: false },
-  },
-});
-for (const name of positionals.length === 0 ? Object.keys(LOADS) : positionals) {
-  const load = LOADS[name];
-  if (load === undefined) throw new Error(`no load ${name}; there are ${Object.keys(LOADS).join(', ')}`);
-  await measure(name, load, {
-    rounds: Number(values.rounds),
-    settleMs: Number(values.settle) * 1000,
-    showClasses: values.classes,
+function print({ label, times, bytes, handles, classes }: Growth, unit: string): void {
+  const each = ((bytes.after - bytes.before) / times).toFixed(0);
+  const [before, after] = [bytes.before, bytes.after].map((count) => (count / 1024 / 1024).toFixed(2));
+  process.stdout.write(
+    `${label}: ${each} bytes a ${unit} (${times}; ${before} -> ${after} MiB; ` +
+      `${handles.before} -> ${handles.after} handles)\n`,
+  );
+  for (const [key, count] of [...classes].slice(0, 20)) process.stdout.write(`    ${count} more: ${key}\n`);
+}
+
+if (import.meta.main) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '6' },
+      // Longer than our timers run.
+      settle: { type: 'string', default: '65' },
+      classes: { type: 'boolean', default: false },
+    },
   });
+  for (const name of positionals.length === 0 ? Object.keys(LOADS) : positionals) {
+    const load = LOADS[name];
+    if (load === undefined) throw new Error(`no load ${name}; there are ${Object.keys(LOADS).join(', ')}`);
+    process.stdout.write(`${name}\n`);
+    const found = await measureGrowth(load, {
+      rounds: Number(values.rounds),
+      settleMs: Number(values.settle) * 1000,
+      showClasses: values.classes,
+      signal: new AbortController().signal,
+    });
+    for (const growth of found) print(growth, load.unit);
+  }
 }
