@@ -5,7 +5,11 @@ import { encodeMessage } from '../../protocols/chat/message.ts';
 import type { ChatMessage } from '../../protocols/chat/message.ts';
 import { CHAT_PROTOCOL, encodeHello, encodeMessageFrame } from '../../protocols/chat/protocol.ts';
 import { encodeFrames } from '../../protocols/framing/frames.ts';
+import { reaction } from '../harness/stranger.ts';
 import type { Stranger } from '../harness/stranger.ts';
+
+/** A busy target is left alone after this long. */
+const PATIENCE_MS = 1_000;
 
 const NONE = new Uint8Array(0);
 
@@ -33,9 +37,11 @@ export async function chatWith(
   { signal }: { signal: AbortSignal },
 ): Promise<Stream> {
   const stream = await peer.open(address, CHAT_PROTOCOL);
-  const answered = once(stream, 'message', { signal });
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+  const answered = reaction(stream);
   stream.send(encodeFrames([encodeHello({ features: [], contactCard: NONE, nameCertificate: NONE })]));
-  await answered;
+  await Promise.race([answered, once(patience, 'abort')]);
+  if (stream.status !== 'open') throw new Error('the stream was ended');
   stream.addEventListener('message', () => undefined);
   return stream;
 }

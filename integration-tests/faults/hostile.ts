@@ -169,6 +169,8 @@ async function play({ attacks, by, town, honest, attackers, options }: Play): Pr
   };
   if (row.peakRssBytes > limits.rssBytes) row.broken.push(`memory over ${limits.rssBytes}`);
   if (row.peakHandles > limits.handles) row.broken.push(`handles over ${limits.handles}`);
+  if (row.afterRssBytes > row.beforeRssBytes + limits.keptBytes)
+    row.broken.push(`${row.afterRssBytes} bytes after it, ${row.beforeRssBytes} before`);
   if (row.afterHandles > beforeHandles + limits.keptHandles)
     row.broken.push(`${row.afterHandles} handles after it, ${beforeHandles} before`);
   return row;

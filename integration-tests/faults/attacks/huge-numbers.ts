@@ -51,14 +51,13 @@ export const attack: Attack = {
   name: 'acks of what was never sent, and huge numbers',
   against: ['daemon'],
   async run({ multiaddr }, options) {
-    await using peer = await stranger({ ...options, from: addressOf(0) });
     await crowd(AT_A_TIME, options, async (turn) => {
+      await using peer = await stranger({ ...options, from: addressOf(0), polite: false });
       const stream = await chatWith(peer, multiaddr, options);
       // Some alone, some in one batch with others.
       const first = turn % FRAMES.length;
       const chosen = turn % 3 === 0 ? FRAMES.slice(first) : [FRAMES[first]!];
       stream.send(encodeFrames(chosen.map((make) => make())));
-      await stream.close();
       await new Promise((resolve) => setTimeout(resolve, 20));
       stream.abort(new Error('done'));
     });

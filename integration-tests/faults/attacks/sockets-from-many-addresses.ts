@@ -1,9 +1,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { addressOf, crowd } from '../attack.ts';
 import type { Attack } from '../attack.ts';
 
-const AT_A_TIME = 100;
+const AT_A_TIME = 200;
+
+/** Each holds its place for so long. */
+const HELD_MS = 200;
 
 /** Connections by the thousand, no two from one address, that begin a handshake with nonsense. */
 export const attack: Attack = {
@@ -15,7 +19,7 @@ export const attack: Attack = {
       try {
         await once(socket, 'connect', options);
         socket.resume().write('GET / HTTP/1.1\r\n\r\n');
-        await once(socket, 'close', options);
+        await delay(HELD_MS, undefined, options);
       } finally {
         socket.destroy();
       }
