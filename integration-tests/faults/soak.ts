@@ -7,7 +7,7 @@ import type { Resources } from './resources.ts';
 import { drawSchedule, drawSeed, PEOPLE } from './schedule.ts';
 import type { Network, Schedule } from './schedule.ts';
 
-/** Faults a second: of all kinds against one of the people, and of the network's against everybody. */
+/** Faults a second: of the programs' kinds against one of the people, and as many of the network's against everybody. */
 const RATE = 0.15;
 
 /** Its programs are killed; the others have to stay up all the time, and small. */
@@ -76,8 +76,9 @@ function drawSoak(
 ): Schedule {
   const random = randomFrom(seed);
   const options = { durationMs, rate: RATE, network };
-  const own = drawSchedule(drawSeed(random), { ...options, kinds, victims: [STRUCK] });
+  const ofPrograms = kinds.filter(({ needs }) => needs === undefined);
   const ofNetwork = kinds.filter(({ needs }) => needs === network);
+  const own = drawSchedule(drawSeed(random), { ...options, kinds: ofPrograms, victims: [STRUCK] });
   if (ofNetwork.length === 0) return own;
   const all = drawSchedule(drawSeed(random), { ...options, kinds: ofNetwork });
   const strikes = [...own.strikes, ...all.strikes].toSorted((a, b) => a.atMs - b.atMs);

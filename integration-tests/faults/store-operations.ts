@@ -7,7 +7,13 @@ import { PHONEBOOK_LIMITS } from '../../bootstrap/phonebook-limits.ts';
 import { REGISTRATION_SCHEMA, registrationTable } from '../../bootstrap/registration-table.ts';
 import { openNodeStore } from '../../node/store/file.ts';
 
-const NO_MAILBOXES = { mailboxBlobs: 1, mailboxBytes: 1, mailboxBlobsPerSender: 1, depositsPerMinute: 1 };
+const NO_MAILBOXES = {
+  mailboxBlobs: 1,
+  mailboxBytes: 1,
+  mailboxBlobsPerSender: 1,
+  mailboxTotalBytes: 1,
+  depositsPerMinute: 1,
+};
 
 /** The names of all operations of a daemon's store. */
 export function daemonOperations(): string[] {

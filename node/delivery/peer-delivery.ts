@@ -2,6 +2,7 @@ import type { Logger } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
 import { FrameDecoder } from '../../protocols/framing/frames.ts';
 import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
+import { StoreError } from '../../protocols/group-commit/operations.ts';
 import type { VerifyOptions } from '../silent-connections.ts';
 import type { NodeStore } from '../store/operations.ts';
 import type { PendingChain } from '../store/outgoing.ts';
@@ -91,6 +92,10 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   let depositAgain = false;
   /** How far a chain has been left in the mailbox a second time. */
   const refreshedTo = new Map<number, number>();
+
+  /** What is wrong with the store is said once for all peers, by those who hold it. */
+  const complain = (what: string, peer: string, error: unknown): void =>
+    (error instanceof StoreError ? log : log.error)(what, peer, error);
 
   const payAcks = async (send: (frames: Uint8Array[]) => Promise<void> | void): Promise<void> => {
     const { answers, held } = await store.call('messages.acks', { peer, owedOnly: true });
@@ -235,7 +240,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
         (await store.call('messages.acks', { peer, owedOnly: true })).answers.length > 0
       );
     } catch (error) {
-      log.error('the outbox for %s could not be read: %e', peer, error);
+      complain('the outbox for %s could not be read: %e', peer, error);
       return true;
     }
   };
@@ -285,7 +290,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
       if (running || signal.aborted) return;
       running = true;
       run()
-        .catch((error: unknown) => log.error('delivery to %s stopped: %e', peer, error))
+        .catch((error: unknown) => complain('delivery to %s stopped: %e', peer, error))
         .finally(() => {
           running = false;
           if (fresh && !signal.aborted) self.wake();
