@@ -32,6 +32,7 @@ import {
   MAX_REQUEST_BYTES,
   STREAM_TIMEOUT_MS,
 } from '../protocols/phonebook/protocol.ts';
+import { REQUESTS_PER_ADDRESS } from '../protocols/dht/paced-requests.ts';
 import { GUARD_LIMITS, HUB_LIMITS } from '../protocols/transport/limits.ts';
 import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import { RENDEZVOUS_LIMITS } from '../protocols/rendezvous/limits.ts';
@@ -343,6 +344,7 @@ void test("the operator's page has the limits of one address and of all", () => 
       size(MAILBOX.depositBytesPerAddress.burst),
       size(MAILBOX.depositBytesPerAddress.perSecond),
     ],
+    ['requests of the DHT answered', ...bucket(REQUESTS_PER_ADDRESS)],
     ['collections begun', count(MAILBOX.collectsPerMinute), ...bucket(MAILBOX.collectsPerAddress)],
     ['mail on its way to its recipients', size(MAILBOX.sending.perAddress), size(MAILBOX.sending.total)],
     ['answers that wait to be read', size(GUARD_LIMITS.maxBacklogBytes)],

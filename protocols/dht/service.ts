@@ -6,6 +6,7 @@ import { verifyCertificate } from '../phonebook/certificate.ts';
 import type { NameCertificate } from '../phonebook/certificate.ts';
 import { normaliseName } from '../phonebook/name.ts';
 import { DHT_MESSAGE_LIMITS, guardStream } from './message-guard.ts';
+import { pacedRegistrar } from './paced-requests.ts';
 import { recordStore } from './record-store.ts';
 import { CARD_NAMESPACE, cardKey, NAME_NAMESPACE, nameKey, recordRules } from './records.ts';
 
@@ -61,7 +62,7 @@ export function tincanDht({
     return create({
       peerId: components.peerId,
       privateKey: components.privateKey,
-      registrar: guardedRegistrar(components.registrar),
+      registrar: guardedRegistrar(pacedRegistrar(components.registrar)),
       addressManager: components.addressManager,
       peerStore: components.peerStore,
       connectionManager: guardedConnections(components.connectionManager),

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { StreamHandler } from '@libp2p/interface';
+import { streamPair } from '@libp2p/utils';
+import { multiaddr } from '@multiformats/multiaddr';
+import { pacedRegistrar } from './paced-requests.ts';
+
+void test('requests are answered a few a turn, and no more than the limit at once', async (t) => {
+  let handler: StreamHandler | undefined;
+  const registrar = pacedRegistrar(
+    {
+      handle: async (_protocol: string, given: StreamHandler) => {
+        handler = given;
+      },
+      getProtocols: () => ['/x'],
+    } as never,
+    { limits: { burst: 3, perSecond: 20 }, nowMs: () => Date.now() },
+  );
+  assert.deepEqual(registrar.getProtocols(), ['/x']);
+  let answered = 0;
+  await registrar.handle('/x', async (stream) => {
+    for (let count = 0; count < 4; count++) {
+      const drained = new Promise((resolve) => stream.addEventListener('drain', resolve, { once: true }));
+      assert.equal(stream.send(Uint8Array.of(1)), false);
+      answered++;
+      await drained;
+    }
+  });
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const [stream] = await streamPair();
+  const done = handler!(stream, { remoteAddr: multiaddr('/ip4/192.0.2.1/tcp/1') } as never);
+  const turns = async (count: number): Promise<void> => {
+    for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  assert.equal(answered, 1);
+  await turns(10);
+  assert.equal(answered, 4);
+  // The fourth is over the limit: what follows it waits.
+  t.mock.timers.tick(50);
+  await done;
+});
