@@ -96,6 +96,7 @@ export function mendNodeStore(database: DatabaseSync): NodeLosses {
     DELETE FROM messages WHERE peer NOT IN (SELECT id FROM peers);
     DELETE FROM chains WHERE peer NOT IN (SELECT id FROM peers) OR direction NOT IN (${OUTGOING}, ${INCOMING});
     DELETE FROM contacts WHERE peer NOT IN (SELECT id FROM peers);
+    DELETE FROM verifications WHERE peer NOT IN (SELECT id FROM peers);
   `);
 
   const { dropped, remade } = dropDamagedMessages(database);

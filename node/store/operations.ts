@@ -14,12 +14,15 @@ import type { PeopleOperations } from './people.ts';
 import { statesTable } from './states.ts';
 import { boundedStrangers } from './strangers.ts';
 import type { StatesOperations } from './states.ts';
+import { verificationTable } from './verification.ts';
+import type { VerificationOperations } from './verification.ts';
 
 export type NodeOperations = OutgoingOperations &
   StatesOperations &
   IncomingOperations &
   HistoryOperations &
-  PeopleOperations;
+  PeopleOperations &
+  VerificationOperations;
 
 /** The daemon's store, as its other parts hold it. */
 export type NodeStore = Pick<StoreClient<NodeOperations>, 'call' | 'waiting'>;
@@ -44,6 +47,7 @@ export function nodeStore(
       ...strangers.operations,
       ...historyTable(database, chains, held, onDamage),
       ...peopleTable(database, chains),
+      ...verificationTable(database, chains),
     },
     rolledBack: () => {
       chains.forget();

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
+import { VERIFICATION_SCHEMA } from './verification.ts';
 
 /** Which way a message went: written to disk, so the numbers stay. */
 export const OUTGOING = 0;
@@ -83,7 +84,7 @@ const SCHEMA = `
 `;
 
 /** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
-const MIGRATIONS: readonly string[] = [SCHEMA];
+const MIGRATIONS: readonly string[] = [SCHEMA, VERIFICATION_SCHEMA];
 
 /** What a store of this version of the program has in `user_version`. */
 export const NODE_STORE_VERSION = MIGRATIONS.length;
