@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import { heldMailboxes } from './held-mailboxes.ts';
 import { numberedPeers } from './numbered-peers.ts';
+import { usedBytesOf } from './used-bytes.ts';
 
 /**
  * Blobs lie in the order of their deposit, so that storing one appends to the table; rows refer to peers by number, so that
@@ -119,12 +120,8 @@ export function mailboxTable(
   const remove = database.prepare('DELETE FROM mailbox_blob WHERE number = ?');
   const highest = database.prepare('SELECT coalesce(max(number), 0) AS number FROM mailbox_blob');
   const count = database.prepare('SELECT count(*) AS blobs FROM mailbox_blob');
-  // Pages in use: what was deleted is room again, though the file stays as long as it was.
-  const usedBytes = database.prepare(
-    `SELECT (c.page_count - f.freelist_count) * s.page_size AS bytes
-     FROM pragma_page_count c, pragma_freelist_count f, pragma_page_size s`,
-  );
-  const isFull = (bytes: number): boolean => Number(usedBytes.get()!['bytes']) + bytes > limits.totalBytes;
+  const usedBytes = usedBytesOf(database);
+  const isFull = (bytes: number): boolean => usedBytes() + bytes > limits.totalBytes;
   /** Never reused while the worker runs, not even after a rollback: a collect stream goes by "after this number". */
   let lastNumber = Number(highest.get()!['number']);
   let blobs: number | undefined;

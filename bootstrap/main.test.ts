@@ -23,6 +23,12 @@ import { createLibp2p } from 'libp2p';
 import type { Libp2p } from 'libp2p';
 import { depositor } from '../protocols/mailbox/client.ts';
 import { collect } from '../protocols/mailbox/collect.ts';
+import {
+  MAX_ONE_TIME_PREKEYS,
+  MAX_PREKEY_BYTES,
+  PREKEY_ID_BYTES,
+} from '../protocols/mailbox/prekey-frames.ts';
+import { prekeysClient } from '../protocols/mailbox/prekeys-client.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import { phonebookClient } from '../protocols/phonebook/client.ts';
 import { PHONEBOOK_PROTOCOL } from '../protocols/phonebook/protocol.ts';
@@ -218,6 +224,42 @@ void test('keeps names and blobs over a restart, and shows them over HTTP', asyn
   await second.stop();
   assert.ok(performance.now() - begun < 3000);
   await collecting;
+});
+
+void test('keeps prekeys of one peer for others, also over a restart', async (t) => {
+  const { signal } = t;
+  const config = await testConfig(t);
+  const first = await start(t, config);
+  const { node: owner } = await startPeer(t);
+  const { node: taker } = await startPeer(t);
+  const clientOf = (node: Libp2p, bootstrap: Ready) =>
+    prekeysClient({ openStream: streamsTo(bootstrap, node, MAILBOX_PROTOCOL) });
+  const prekey = (number: number) => ({
+    id: new Uint8Array(PREKEY_ID_BYTES).fill(number),
+    expiresMs: Date.now() + 3_600_000,
+    prekey: new Uint8Array(MAX_PREKEY_BYTES).fill(number),
+  });
+  const oneTime = Array.from({ length: MAX_ONE_TIME_PREKEYS }, (_, number) => prekey(number));
+  const lastResort = prekey(200);
+  assert.deepEqual(await clientOf(owner, first).publish({ oneTime, lastResort }, { signal }), { left: 100 });
+  assert.deepEqual(await clientOf(taker, first).take(owner.peerId, { signal }), {
+    ...oneTime[0],
+    lastResort: false,
+  });
+  const metrics = await (await fetch(`${first.http}/metrics`)).text();
+  assert.match(metrics, /^tincan_prekey_bytes [1-9]\d+$/m);
+  assert.match(metrics, /^tincan_prekey_requests_total\{outcome="taken"\} 1$/m);
+  await first.stop();
+
+  const second = await start(t, config);
+  const taken = await clientOf(taker, second).take(owner.peerId, { signal });
+  assert.deepEqual(taken.id, oneTime[1]!.id);
+  const stock = await clientOf(owner, second).count({ signal });
+  assert.deepEqual([stock.oneTimeIds.length, stock.lastResortId], [98, lastResort.id]);
+  await assert.rejects(clientOf(owner, second).take(taker.peerId, { signal }), {
+    name: 'MailboxError',
+    code: 'no-prekey',
+  });
 });
 
 void test('relays a conversation beyond the default limits, and forgets who is gone', async (t) => {

@@ -32,6 +32,8 @@ import { mailbox } from './mailbox.ts';
 import { registerMetrics } from './metrics.ts';
 import { peerGroups } from './peer-groups.ts';
 import { phonebook } from './phonebook.ts';
+import { prekeyLimits } from './prekey-limits.ts';
+import { prekeys } from './prekeys.ts';
 import { rendezvousDecisions } from './rendezvous.ts';
 import { storeHealth } from './store-health.ts';
 import type { BootstrapOperations, BootstrapStoreInit } from './store-worker.ts';
@@ -104,8 +106,12 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
 
   const mail = mailbox({ store, limits: mailboxLimits(config), nowMs, groupOf, onStoreError: onError });
   stack.defer(() => mail.stop());
-  await host.handle(MAILBOX_PROTOCOL, mailboxHandler(mail, streams), MAILBOX_STREAMS);
+  const keys = prekeys({ store, limits: prekeyLimits(config), nowMs, groupOf, onStoreError: onError });
+  stack.defer(() => keys.stop());
+  const mailStreams = mailboxHandler(mail, { ...streams, prekeys: keys.decisions });
+  await host.handle(MAILBOX_PROTOCOL, mailStreams, MAILBOX_STREAMS);
   mail.start();
+  keys.start();
   await start();
 
   registerMetrics(registry, {
@@ -115,6 +121,8 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
     phonebook: () => names.counts(),
     mailboxBlobs: async () => (await store.call('mailbox.totals', null)).blobs,
     mailbox: () => mail.counts(),
+    prekeyBytes: async () => (await store.call('prekeys.totals', null)).bytes,
+    prekeys: () => keys.counts(),
     storeQueue: () => store.waiting,
     storeBytes: () => fileBytes(join(config.dataDir, STORE_FILE)),
   });
@@ -149,6 +157,7 @@ async function openStore(config: BootstrapConfig): Promise<StoreClient<Bootstrap
   const init: BootstrapStoreInit = {
     file: join(config.dataDir, STORE_FILE),
     mailboxLimits: mailboxLimits(config),
+    prekeyLimits: prekeyLimits(config),
   };
   try {
     return await StoreClient.open<BootstrapOperations>(import.meta, './store-worker', init);

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
+import { PREKEY_ROW_BYTES } from './prekey-table.ts';
 
 /** What a salvaged store lacks. */
 export interface BootstrapLosses {
@@ -39,6 +40,7 @@ export function mendBootstrapStore(database: DatabaseSync): BootstrapLosses {
       )
       .run().changes,
   );
+  mendPrekeys(database);
   const names = database
     .prepare(
       `SELECT value FROM lost_columns WHERE of_table = 'name' AND name = 'name'
@@ -47,4 +49,22 @@ export function mendBootstrapStore(database: DatabaseSync): BootstrapLosses {
     .all()
     .map(({ value }) => value as string);
   return { blobs, names };
+}
+
+/**
+ * One-time prekeys all go: one that had been handed out may have come back with a page that was free, and nothing tells
+ * whether the others are what their owners left. Owners notice when they count them, and leave new ones. Last-resort
+ * prekeys may be handed out twice, and takers check their signatures.
+ */
+function mendPrekeys(database: DatabaseSync): void {
+  database.exec(`
+    INSERT OR IGNORE INTO prekey_owner (number, peer_id)
+      SELECT row, value FROM lost_columns WHERE of_table = 'prekey_owner' AND name = 'peer_id';
+    DELETE FROM prekey WHERE last_resort <> 1 OR owner NOT IN (SELECT number FROM prekey_owner);
+    DELETE FROM prekey_owner WHERE number NOT IN (SELECT owner FROM prekey);
+    DELETE FROM prekey_usage;
+  `);
+  database
+    .prepare('INSERT INTO prekey_usage SELECT coalesce(sum(length(prekey) + ?), 0) FROM prekey')
+    .run(PREKEY_ROW_BYTES);
 }

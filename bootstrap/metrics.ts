@@ -1,6 +1,7 @@
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { MailboxCounts } from './mailbox.ts';
+import type { PrekeyCounts } from './prekeys.ts';
 
 /** Where a bootstrap node's own figures come from; read only when somebody asks for them. */
 export interface MetricSources {
@@ -10,6 +11,8 @@ export interface MetricSources {
   phonebook: () => Promise<{ names: number; known: number; online: number }>;
   mailboxBlobs: () => Promise<number>;
   mailbox: () => MailboxCounts;
+  prekeyBytes: () => Promise<number>;
+  prekeys: () => PrekeyCounts;
   storeQueue: () => number;
   storeBytes: () => Promise<number>;
 }
@@ -77,6 +80,10 @@ export function registerMetrics(registry: Registry, sources: MetricSources): voi
     const { sent, acknowledged, expired } = sources.mailbox();
     return { sent, acknowledged, expired };
   });
+  gauge('tincan_prekey_bytes', 'Disk that prekeys take', sources.prekeyBytes);
+  counter('tincan_prekey_requests_total', 'Requests about prekeys by what became of them', 'outcome', () =>
+    sources.prekeys(),
+  );
   gauge('tincan_store_queue', 'Calls waiting for the store', sources.storeQueue);
   gauge('tincan_store_bytes', 'Disk the store takes, nearly all of it blobs', sources.storeBytes);
 }

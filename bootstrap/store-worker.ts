@@ -9,6 +9,9 @@ import type { MailboxOperations } from './mailbox-table.ts';
 import { nameTable } from './name-table.ts';
 import type { NameOperations } from './name-table.ts';
 import { PHONEBOOK_LIMITS } from './phonebook-limits.ts';
+import type { PrekeyLimits } from './prekey-limits.ts';
+import { prekeyTable } from './prekey-table.ts';
+import type { PrekeyOperations } from './prekey-table.ts';
 import { registrationTable } from './registration-table.ts';
 import type { RegistrationOperations } from './registration-table.ts';
 import { BOOTSTRAP_STORE_VERSION, migrate } from './schema.ts';
@@ -17,12 +20,14 @@ export interface BootstrapStoreInit {
   /** The database file. */
   file: string;
   mailboxLimits: MailboxLimits;
+  prekeyLimits: PrekeyLimits;
 }
 
 /** What the bootstrap node's one store can do. */
 export type BootstrapOperations = RegistrationOperations &
   NameOperations &
-  MailboxOperations & {
+  MailboxOperations &
+  PrekeyOperations & {
     /** Commits, and changes nothing. */
     'store.probe': (request: null) => void;
   };
@@ -35,7 +40,7 @@ function createPrivate(file: string): void {
   if (!existsSync(file)) closeSync(openSync(file, 'wx', 0o600));
 }
 
-serveStore(({ file, mailboxLimits }: BootstrapStoreInit) => {
+serveStore(({ file, mailboxLimits, prekeyLimits }: BootstrapStoreInit) => {
   finishRepair(file);
   refuseTruncated(file);
   createPrivate(file);
@@ -47,11 +52,13 @@ serveStore(({ file, mailboxLimits }: BootstrapStoreInit) => {
       registrationTable(database, REGISTRATION_LIMITS),
       nameTable(database, PHONEBOOK_LIMITS),
       mailboxTable(database, mailboxLimits),
+      prekeyTable(database, prekeyLimits),
     ] as const;
     const operations: BootstrapOperations = {
       ...tables[0].operations,
       ...tables[1].operations,
       ...tables[2].operations,
+      ...tables[3].operations,
       'store.probe': () => database.exec(`PRAGMA user_version = ${BOOTSTRAP_STORE_VERSION}`),
     };
     return {

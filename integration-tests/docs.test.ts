@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Registry } from 'prom-client';
 import { mailboxLimits } from '../bootstrap/mailbox-limits.ts';
+import { prekeyLimits } from '../bootstrap/prekey-limits.ts';
 import { registerMetrics } from '../bootstrap/metrics.ts';
 import {
   REGISTRATION_LIMITS,
@@ -19,6 +20,12 @@ import type { Program, Setting } from '../cli/settings.ts';
 import { MAX_CONNECTIONS, MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_UNANSWERED } from '../node/api/limits.ts';
 import { MAX_CARD_BYTES, MAX_MAILBOX_MULTIADDRS, MAX_MAILBOXES } from '../protocols/contact-card/card.ts';
 import { ERROR_STATUS, MAX_TEXT_BYTES } from '../protocols/control/routes.ts';
+import {
+  MAX_ONE_TIME_PREKEYS,
+  MAX_PREKEY_BYTES,
+  PREKEY_ID_BYTES,
+} from '../protocols/mailbox/prekey-frames.ts';
+import { MAILBOX_STREAMS } from '../protocols/mailbox/handler.ts';
 import {
   MAX_BLOB_BYTES,
   MAX_CLIENT_FRAME_BYTES,
@@ -191,6 +198,8 @@ void test("the operator's page has every metric of the node", async () => {
     phonebook: () => Promise.resolve({ names: 0, known: 0, online: 0 }),
     mailboxBlobs: () => Promise.resolve(0),
     mailbox: () => assert.fail('nobody asks'),
+    prekeyBytes: () => Promise.resolve(0),
+    prekeys: () => assert.fail('nobody asks'),
     storeQueue: () => 0,
     storeBytes: () => Promise.resolve(0),
   });
@@ -233,6 +242,7 @@ const MAILBOX = mailboxLimits({
   mailboxTotalBytes: bootstrapDefaults['mailbox_total_bytes']!,
   depositsPerMinute: bootstrapDefaults['deposits_per_minute']!,
 });
+const PREKEYS = prekeyLimits({ mailboxTotalBytes: MAILBOX.totalBytes });
 const HOUR = 3600;
 const DAY_MS = 24 * HOUR * 1000;
 
@@ -259,6 +269,16 @@ const FIGURES: Record<string, [string, ...string[]][]> = {
     ['deposits of one peer', `${count(MAILBOX.depositsPerMinute)} a minute`],
     ['bytes held for everybody together', `${count(MAILBOX.totalBytes / 1024 ** 3)} GiB`],
     ['collect streams of one peer', `${count(MAILBOX.collectsPerMinute)} a minute`],
+    ['prekey', size(MAX_PREKEY_BYTES)],
+    ['id of a prekey', `${PREKEY_ID_BYTES} bytes`],
+    ['one-time prekeys of one owner', count(MAX_ONE_TIME_PREKEYS)],
+    ['last-resort prekeys of one owner', count(PREKEYS.lastResort)],
+    ['time a prekey is handed out', `${PREKEYS.keptMs / DAY_MS} days`],
+    ['prekeys of everybody together', `${count(PREKEYS.totalBytes / 1024 ** 3)} GiB`],
+    ['requests of one peer about prekeys', `${count(PREKEYS.requestsPerMinute)} a minute`],
+    ['publications of one owner', ...bucket(PREKEYS.publications)],
+    ['takes of one recipient by a taker', ...bucket(PREKEYS.takesOfRecipient)],
+    ['streams on one connection', count(MAILBOX_STREAMS.maxInboundStreams!)],
     ['frame from a client', size(MAX_CLIENT_FRAME_BYTES)],
     ['frame from a mailbox', size(MAX_SERVER_FRAME_BYTES)],
   ],
@@ -317,10 +337,13 @@ void test("the phonebook's README has the bootstrap node's limits", () => {
 /** As the operator's page has it. */
 function bucket({ burst, perSecond }: BucketLimits): string[] {
   const minutely = perSecond * 60;
-  return [
-    `${count(burst)} at once`,
-    perSecond < 1 ? `${count(minutely)} a minute` : `${count(perSecond)} a second`,
-  ];
+  const refilled =
+    minutely < 1
+      ? `1 in ${count(1 / minutely)} minutes`
+      : perSecond < 1
+        ? `${count(minutely)} a minute`
+        : `${count(perSecond)} a second`;
+  return [`${count(burst)} at once`, refilled];
 }
 
 void test("the operator's page has the limits of one address and of all", () => {
@@ -347,6 +370,19 @@ void test("the operator's page has the limits of one address and of all", () => 
     ['requests of the DHT answered', ...bucket(REQUESTS_PER_ADDRESS)],
     ['collections begun', count(MAILBOX.collectsPerMinute), ...bucket(MAILBOX.collectsPerAddress)],
     ['mail on its way to its recipients', size(MAILBOX.sending.perAddress), size(MAILBOX.sending.total)],
+    ['requests about prekeys', count(PREKEYS.requestsPerMinute), ...bucket(PREKEYS.requestsPerAddress)],
+    [
+      'prekeys published',
+      count(PREKEYS.publications.burst),
+      `${count(PREKEYS.publications.perSecond * 60)} a minute`,
+      count(PREKEYS.publicationsPerAddress.burst),
+      `${count(PREKEYS.publicationsPerAddress.perSecond * 60)} a minute`,
+    ],
+    [
+      'one-time prekeys of one recipient',
+      ...bucket(PREKEYS.takesOfRecipient),
+      ...bucket(PREKEYS.takesOfRecipientPerAddress),
+    ],
     ['answers that wait to be read', size(GUARD_LIMITS.maxBacklogBytes)],
     ['what is remembered of peers', size(HUB_LIMITS.peerStoreBytes)],
   ];

@@ -77,6 +77,7 @@ const STARTS = 3;
 const NOT_FOR_EVERYDAY: Record<string, string> = {
   'messages.refused': 'a message is refused only where a protocol was broken',
   'mailbox.expire': 'runs an hour after the start, over what is three weeks old',
+  'prekeys.expire': 'runs an hour after the start, over what is a month old',
 };
 
 /**

@@ -1,3 +1,7 @@
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import type { HeldPrekey } from '../../protocols/mailbox/prekey-frames.ts';
+import { prekeysClient } from '../../protocols/mailbox/prekeys-client.ts';
+import { MAILBOX_PROTOCOL } from '../../protocols/mailbox/protocol.ts';
 import { rendezvousClient } from '../../protocols/rendezvous/client.ts';
 import { RENDEZVOUS_PROTOCOL } from '../../protocols/rendezvous/protocol.ts';
 import { ControlError } from '../../protocols/control/errors.ts';
@@ -5,6 +9,7 @@ import type { Daemon } from '../harness/daemon.ts';
 import { metric } from '../harness/metrics.ts';
 import type { Program } from '../harness/program.ts';
 import { stranger } from '../harness/stranger.ts';
+import type { Stranger } from '../harness/stranger.ts';
 import type { Bootstrap } from '../harness/town.ts';
 import { waitFor } from '../harness/wait-for.ts';
 import { tagText } from './ledger.ts';
@@ -26,6 +31,9 @@ export interface Cast {
 
 /** Within this time a message reaches its state, unless somebody has died. A dial may have to wait its turn before. */
 const STATE_MS = 15_000;
+
+/** How long the prekeys of a step are good. */
+const PREKEY_MS = 3_600_000;
 
 type Person = 'ada' | 'ben';
 
@@ -103,6 +111,15 @@ function restart(player: Player): Step {
       await cast.up(player);
       await Promise.all([connected(cast, 'ada'), connected(cast, 'ben')]);
     },
+  };
+}
+
+/** What a mailbox takes for a prekey. */
+function prekey(number: number): HeldPrekey {
+  return {
+    id: new Uint8Array(16).fill(number),
+    expiresMs: Date.now() + PREKEY_MS,
+    prekey: new Uint8Array(1_300).fill(number),
   };
 }
 
@@ -187,6 +204,21 @@ export const STEPS: readonly Step[] = [
       });
       await point.unregister('tincan', { signal });
       await point.discover('tincan', { signal });
+    },
+  },
+  {
+    name: 'prekeys',
+    async play({ bootstrap, signal }) {
+      await using owner = await stranger({ signal });
+      await using taker = await stranger({ signal });
+      const prekeysOf = (who: Stranger) =>
+        prekeysClient({ openStream: () => who.open(bootstrap.multiaddr, MAILBOX_PROTOCOL) });
+      const recipient = peerIdFromPrivateKey(owner.privateKey);
+      await prekeysOf(owner).publish({ oneTime: [prekey(1)], lastResort: prekey(2) }, { signal });
+      await prekeysOf(owner).count({ signal });
+      await prekeysOf(taker).take(recipient, { signal });
+      await prekeysOf(taker).take(recipient, { signal });
+      await metric(bootstrap, 'tincan_prekey_bytes');
     },
   },
   restart('ada'),

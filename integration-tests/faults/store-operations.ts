@@ -4,6 +4,8 @@ import { mailboxLimits } from '../../bootstrap/mailbox-limits.ts';
 import { MAILBOX_SCHEMA, mailboxTable } from '../../bootstrap/mailbox-table.ts';
 import { NAMES_SCHEMA, nameTable } from '../../bootstrap/name-table.ts';
 import { PHONEBOOK_LIMITS } from '../../bootstrap/phonebook-limits.ts';
+import { prekeyLimits } from '../../bootstrap/prekey-limits.ts';
+import { PREKEY_SCHEMA, prekeyTable } from '../../bootstrap/prekey-table.ts';
 import { REGISTRATION_SCHEMA, registrationTable } from '../../bootstrap/registration-table.ts';
 import { openNodeStore } from '../../node/store/file.ts';
 
@@ -25,11 +27,12 @@ export function daemonOperations(): string[] {
 /** The names of all operations of a bootstrap node's store. */
 export function bootstrapOperations(): string[] {
   const database = new DatabaseSync(':memory:');
-  database.exec(REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA);
+  database.exec(REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA + PREKEY_SCHEMA);
   const tables = [
     registrationTable(database, REGISTRATION_LIMITS),
     nameTable(database, PHONEBOOK_LIMITS),
     mailboxTable(database, mailboxLimits(NO_MAILBOXES)),
+    prekeyTable(database, prekeyLimits(NO_MAILBOXES)),
   ];
   database.close();
   return tables.flatMap(({ operations }) => Object.keys(operations));

@@ -1,20 +1,25 @@
+import { PrekeysRefused_Reason } from './prekey-frames.ts';
+import type { PrekeyRefusal } from './prekey-frames.ts';
 import { End_Reason, Status } from './protocol.ts';
 import type { Answer } from './protocol.ts';
 
 /**
  * Why a mailbox did not do what it was asked for, and what to do about it:
  *
- * - `full`: the recipient's mailbox has no room; try again when the recipient has collected, or another mailbox
+ * - `full`: the recipient's mailbox has no room; try again when the recipient has collected, or another mailbox. For
+ *   prekeys: more than an owner may have there; count, and publish fewer
  * - `sender-full`: our share of that mailbox is used up; as `full`
  * - `too-large`: the blob will never be accepted; split it
  * - `rate-limited`: wait `retryAfterMs`
  * - `malformed`: the mailbox does not accept a field, named in the message; a fault of ours
  * - `hash-mismatch`: the blob was changed on its way; send it again
+ * - `no-prekey`: the mailbox has no prekey of the recipient; ask another of its mailboxes, or meet it live
  * - `expired`: past by the mailbox's clock; choose a later time, or check the clock
  * - `unavailable`: the mailbox can't use its disk; wait, or try another mailbox
  * - `refused`: a status that this version does not know
  * - `busy`: too much waits on this side already; wait for answers first
  * - `replaced`: another collect stream of this peer took over
+ * - `unsupported`: a mailbox of a version that keeps no prekeys; use another one for them
  */
 export type MailboxErrorCode =
   | 'full'
@@ -23,11 +28,13 @@ export type MailboxErrorCode =
   | 'rate-limited'
   | 'malformed'
   | 'hash-mismatch'
+  | 'no-prekey'
   | 'expired'
   | 'unavailable'
   | 'refused'
   | 'busy'
-  | 'replaced';
+  | 'replaced'
+  | 'unsupported';
 
 /** A refusal by a mailbox, or by this side on its behalf. What the network does wrong is thrown as it comes. */
 export class MailboxError extends Error {
@@ -96,5 +103,28 @@ export function collectError(reason: End_Reason): MailboxError {
     case End_Reason.UNSPECIFIED:
     default:
       return new MailboxError(`the mailbox ended the stream with reason ${reason}`, 'refused');
+  }
+}
+
+/** What a refusal of a request about prekeys means to the peer that asked. */
+export function prekeyError({ reason, retryAfterMs, detail }: PrekeyRefusal): MailboxError {
+  const refusal = (code: MailboxErrorCode, words: string): MailboxError =>
+    new MailboxError(detail === '' ? words : detail, code, { retryAfterMs });
+  switch (reason) {
+    case PrekeysRefused_Reason.NONE:
+      return refusal('no-prekey', 'the mailbox has no prekey of the recipient');
+    case PrekeysRefused_Reason.RATE_LIMITED:
+      return refusal('rate-limited', 'too many requests about prekeys');
+    case PrekeysRefused_Reason.MALFORMED:
+      return refusal('malformed', 'the mailbox calls the request about prekeys malformed');
+    case PrekeysRefused_Reason.EXPIRED:
+      return refusal('expired', 'a prekey is expired by the clock of the mailbox');
+    case PrekeysRefused_Reason.FULL:
+      return refusal('full', 'the mailbox has no room for more prekeys');
+    case PrekeysRefused_Reason.UNAVAILABLE:
+      return refusal('unavailable', 'the mailbox is not available');
+    case PrekeysRefused_Reason.UNSPECIFIED:
+    default:
+      return refusal('refused', `the mailbox refused with reason ${reason}`);
   }
 }

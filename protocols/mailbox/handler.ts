@@ -4,6 +4,8 @@ import { pipe } from 'it-pipe';
 import { BatchQueue } from '../framing/batch-queue.ts';
 import { frameSink, readFrames, sendFrames } from '../framing/streams.ts';
 import { encodeBlob } from './blob-frames.ts';
+import { isPrekeyRequest, servePrekeys } from './prekeys-handler.ts';
+import type { PrekeyDecisions } from './prekeys-handler.ts';
 import {
   answerRuns,
   decodeClientFrame,
@@ -29,12 +31,12 @@ const SEND_TIMEOUT_MS = 60_000;
 const BATCHES_UNDER_COMMIT = 4;
 
 /**
- * How the streams of this protocol are to be registered: a deposit and a collect stream for a connection, and for each the
- * next one while it ends.
+ * How the streams of this protocol are to be registered: a deposit, a collect and a prekey stream for a connection, and
+ * for each the next one while it ends.
  */
 export const MAILBOX_STREAMS: StreamHandlerOptions = {
-  maxInboundStreams: 4,
-  maxOutboundStreams: 4,
+  maxInboundStreams: 6,
+  maxOutboundStreams: 6,
   runOnLimitedConnection: true,
 };
 
@@ -70,20 +72,27 @@ export interface Collection {
  * are answers.
  *
  * @param init.signal ends all streams
+ * @param init.prekeys decides about prekeys; left out, they are passed over, as frames of a later version are
  */
 export function mailboxHandler(
   decisions: MailboxDecisions,
   {
     signal,
+    prekeys,
     streamTimeoutMs = STREAM_TIMEOUT_MS,
     sendTimeoutMs = SEND_TIMEOUT_MS,
-  }: { signal: AbortSignal; streamTimeoutMs?: number; sendTimeoutMs?: number },
+  }: {
+    signal: AbortSignal;
+    prekeys?: PrekeyDecisions;
+    streamTimeoutMs?: number;
+    sendTimeoutMs?: number;
+  },
 ): (stream: Stream, connection: Connection) => Promise<void> {
   return async (stream, connection) => {
     const abortLater = (reason: string, timeoutMs = streamTimeoutMs): NodeJS.Timeout =>
       setTimeout(() => stream.abort(new TimeoutError(reason)), timeoutMs).unref();
     try {
-      const frames = clientFrames(stream, signal);
+      const frames = clientFrames(stream, prekeys !== undefined, signal);
       const silent = abortLater('the stream did not say what it is for');
       const first = await frames.next().finally(() => clearTimeout(silent));
       if (first.done === true) {
@@ -98,6 +107,9 @@ export function mailboxHandler(
           (deposits) => decisions.deposit(connection.remotePeer, deposits),
           signal,
         );
+        await stream.close({ signal });
+      } else if (prekeys !== undefined && isPrekeyRequest(first.value[0]!)) {
+        await servePrekeys(stream, all, { decisions: prekeys, peer: connection.remotePeer, signal });
         await stream.close({ signal });
       } else {
         const collection = decisions.collect(connection.remotePeer);
@@ -119,13 +131,14 @@ export function mailboxHandler(
 /** The frames of known kinds, in batches, never empty. */
 async function* clientFrames(
   stream: Stream,
+  withPrekeys: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<ClientFrame[], void, undefined> {
   for await (const batch of readFrames(stream, { maxFrameBytes: MAX_CLIENT_FRAME_BYTES, signal })) {
     const frames: ClientFrame[] = [];
     for (const bytes of batch) {
       const frame = decodeClientFrame(bytes);
-      if (frame !== undefined) frames.push(frame);
+      if (frame !== undefined && (withPrekeys || !isPrekeyRequest(frame))) frames.push(frame);
     }
     if (frames.length > 0) yield frames;
   }
@@ -221,7 +234,7 @@ async function readAcknowledgements(
     let begun = false;
     for await (const batch of frames) {
       for (const frame of batch) {
-        if (frame.type === 'deposit' || (frame.type === 'collect') === begun) {
+        if (frame.type !== (begun ? 'acknowledge' : 'collect')) {
           throw new InvalidMessageError(
             `a collect stream carries one collect, then acknowledgements, not ${frame.type}`,
           );

@@ -10,11 +10,12 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file protocols/mailbox/mailbox.proto.
  */
 export const file_protocols_mailbox_mailbox: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm90b2NvbHMvbWFpbGJveC9tYWlsYm94LnByb3RvEhF0aW5jYW4ubWFpbGJveC52MSKqAQoLQ2xpZW50RnJhbWUSLQoHZGVwb3NpdBgBIAEoCzIaLnRpbmNhbi5tYWlsYm94LnYxLkRlcG9zaXRIABItCgdjb2xsZWN0GAIgASgLMhoudGluY2FuLm1haWxib3gudjEuQ29sbGVjdEgAEjUKC2Fja25vd2xlZGdlGAMgASgLMh4udGluY2FuLm1haWxib3gudjEuQWNrbm93bGVkZ2VIAEIGCgRib2R5IpQBCgtTZXJ2ZXJGcmFtZRItCgdhbnN3ZXJzGAEgASgLMhoudGluY2FuLm1haWxib3gudjEuQW5zd2Vyc0gAEicKBGJsb2IYAiABKAsyFy50aW5jYW4ubWFpbGJveC52MS5CbG9iSAASJQoDZW5kGAMgASgLMhYudGluY2FuLm1haWxib3gudjEuRW5kSABCBgoEYm9keSJcCgdEZXBvc2l0EgsKA3NlcRgBIAEoDRIRCglyZWNpcGllbnQYAiABKAwSDwoHYmxvYl9pZBgDIAEoDBISCgpleHBpcmVzX21zGAQgASgEEgwKBGJsb2IYBSABKAwiNQoHQW5zd2VycxIqCgdhbnN3ZXJzGAEgAygLMhkudGluY2FuLm1haWxib3gudjEuQW5zd2VyIpQBCgZBbnN3ZXISEQoJZmlyc3Rfc2VxGAEgASgNEg0KBWNvdW50GAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLnRpbmNhbi5tYWlsYm94LnYxLlN0YXR1cxIVCg1rZXB0X3VudGlsX21zGAQgASgEEhYKDnJldHJ5X2FmdGVyX21zGAUgASgNEg4KBmRldGFpbBgGIAEoCSIJCgdDb2xsZWN0IkAKBEJsb2ISEQoJZGVwb3NpdG9yGAEgASgMEhcKD2RlcG9zaXRlZF9hdF9tcxgCIAEoBBIMCgRibG9iGAMgASgMIhwKC0Fja25vd2xlZGdlEg0KBWNvdW50GAEgASgNIoMBCgNFbmQSLQoGcmVhc29uGAEgASgOMh0udGluY2FuLm1haWxib3gudjEuRW5kLlJlYXNvbiJNCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASEwoPUkVBU09OX1JFUExBQ0VEEAESFgoSUkVBU09OX1VOQVZBSUxBQkxFEAIqgQIKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABIRCg1TVEFUVVNfU1RPUkVEEAESGAoUU1RBVFVTX0FMUkVBRFlfVEhFUkUQAhIPCgtTVEFUVVNfRlVMTBADEhYKElNUQVRVU19TRU5ERVJfRlVMTBAEEhQKEFNUQVRVU19UT09fTEFSR0UQBRIXChNTVEFUVVNfUkFURV9MSU1JVEVEEAYSFAoQU1RBVFVTX01BTEZPUk1FRBAHEhgKFFNUQVRVU19IQVNIX01JU01BVENIEAgSEgoOU1RBVFVTX0VYUElSRUQQCRIWChJTVEFUVVNfVU5BVkFJTEFCTEUQCmIGcHJvdG8z");
+  fileDesc("Ch9wcm90b2NvbHMvbWFpbGJveC9tYWlsYm94LnByb3RvEhF0aW5jYW4ubWFpbGJveC52MSLYAgoLQ2xpZW50RnJhbWUSLQoHZGVwb3NpdBgBIAEoCzIaLnRpbmNhbi5tYWlsYm94LnYxLkRlcG9zaXRIABItCgdjb2xsZWN0GAIgASgLMhoudGluY2FuLm1haWxib3gudjEuQ29sbGVjdEgAEjUKC2Fja25vd2xlZGdlGAMgASgLMh4udGluY2FuLm1haWxib3gudjEuQWNrbm93bGVkZ2VIABI8Cg9wdWJsaXNoX3ByZWtleXMYBCABKAsyIS50aW5jYW4ubWFpbGJveC52MS5QdWJsaXNoUHJla2V5c0gAEjQKC3Rha2VfcHJla2V5GAUgASgLMh0udGluY2FuLm1haWxib3gudjEuVGFrZVByZWtleUgAEjgKDWNvdW50X3ByZWtleXMYBiABKAsyHy50aW5jYW4ubWFpbGJveC52MS5Db3VudFByZWtleXNIAEIGCgRib2R5IooDCgtTZXJ2ZXJGcmFtZRItCgdhbnN3ZXJzGAEgASgLMhoudGluY2FuLm1haWxib3gudjEuQW5zd2Vyc0gAEicKBGJsb2IYAiABKAsyFy50aW5jYW4ubWFpbGJveC52MS5CbG9iSAASJQoDZW5kGAMgASgLMhYudGluY2FuLm1haWxib3gudjEuRW5kSAASQAoRcHJla2V5c19wdWJsaXNoZWQYBCABKAsyIy50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzUHVibGlzaGVkSAASNgoMcHJla2V5X3Rha2VuGAUgASgLMh4udGluY2FuLm1haWxib3gudjEuUHJla2V5VGFrZW5IABI8Cg9wcmVrZXlzX2NvdW50ZWQYBiABKAsyIS50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzQ291bnRlZEgAEjwKD3ByZWtleXNfcmVmdXNlZBgHIAEoCzIhLnRpbmNhbi5tYWlsYm94LnYxLlByZWtleXNSZWZ1c2VkSABCBgoEYm9keSJcCgdEZXBvc2l0EgsKA3NlcRgBIAEoDRIRCglyZWNpcGllbnQYAiABKAwSDwoHYmxvYl9pZBgDIAEoDBISCgpleHBpcmVzX21zGAQgASgEEgwKBGJsb2IYBSABKAwiNQoHQW5zd2VycxIqCgdhbnN3ZXJzGAEgAygLMhkudGluY2FuLm1haWxib3gudjEuQW5zd2VyIpQBCgZBbnN3ZXISEQoJZmlyc3Rfc2VxGAEgASgNEg0KBWNvdW50GAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLnRpbmNhbi5tYWlsYm94LnYxLlN0YXR1cxIVCg1rZXB0X3VudGlsX21zGAQgASgEEhYKDnJldHJ5X2FmdGVyX21zGAUgASgNEg4KBmRldGFpbBgGIAEoCSIJCgdDb2xsZWN0IkAKBEJsb2ISEQoJZGVwb3NpdG9yGAEgASgMEhcKD2RlcG9zaXRlZF9hdF9tcxgCIAEoBBIMCgRibG9iGAMgASgMIhwKC0Fja25vd2xlZGdlEg0KBWNvdW50GAEgASgNIoMBCgNFbmQSLQoGcmVhc29uGAEgASgOMh0udGluY2FuLm1haWxib3gudjEuRW5kLlJlYXNvbiJNCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASEwoPUkVBU09OX1JFUExBQ0VEEAESFgoSUkVBU09OX1VOQVZBSUxBQkxFEAIiOAoGUHJla2V5EgoKAmlkGAEgASgMEhIKCmV4cGlyZXNfbXMYAiABKAQSDgoGcHJla2V5GAMgASgMIn4KDlB1Ymxpc2hQcmVrZXlzEisKCG9uZV90aW1lGAEgAygLMhkudGluY2FuLm1haWxib3gudjEuUHJla2V5Ei4KC2xhc3RfcmVzb3J0GAIgASgLMhkudGluY2FuLm1haWxib3gudjEuUHJla2V5Eg8KB3JlcGxhY2UYAyABKAgiHwoKVGFrZVByZWtleRIRCglyZWNpcGllbnQYASABKAwiDgoMQ291bnRQcmVrZXlzIiAKEFByZWtleXNQdWJsaXNoZWQSDAoEbGVmdBgBIAEoDSJNCgtQcmVrZXlUYWtlbhIpCgZwcmVrZXkYASABKAsyGS50aW5jYW4ubWFpbGJveC52MS5QcmVrZXkSEwoLbGFzdF9yZXNvcnQYAiABKAgiPgoOUHJla2V5c0NvdW50ZWQSFAoMb25lX3RpbWVfaWRzGAEgASgMEhYKDmxhc3RfcmVzb3J0X2lkGAIgASgMIpICCg5QcmVrZXlzUmVmdXNlZBI4CgZyZWFzb24YASABKA4yKC50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzUmVmdXNlZC5SZWFzb24SFgoOcmV0cnlfYWZ0ZXJfbXMYAiABKA0SDgoGZGV0YWlsGAMgASgJIp0BCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASDwoLUkVBU09OX05PTkUQARIXChNSRUFTT05fUkFURV9MSU1JVEVEEAISFAoQUkVBU09OX01BTEZPUk1FRBADEhIKDlJFQVNPTl9FWFBJUkVEEAQSDwoLUkVBU09OX0ZVTEwQBRIWChJSRUFTT05fVU5BVkFJTEFCTEUQBiqBAgoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhEKDVNUQVRVU19TVE9SRUQQARIYChRTVEFUVVNfQUxSRUFEWV9USEVSRRACEg8KC1NUQVRVU19GVUxMEAMSFgoSU1RBVFVTX1NFTkRFUl9GVUxMEAQSFAoQU1RBVFVTX1RPT19MQVJHRRAFEhcKE1NUQVRVU19SQVRFX0xJTUlURUQQBhIUChBTVEFUVVNfTUFMRk9STUVEEAcSGAoUU1RBVFVTX0hBU0hfTUlTTUFUQ0gQCBISCg5TVEFUVVNfRVhQSVJFRBAJEhYKElNUQVRVU19VTkFWQUlMQUJMRRAKYgZwcm90bzM");
 
 /**
  * One frame from the side that opened a /mailbox/1.0.0 stream. The first frame with a known body says what the stream is:
- * a deposit stream carries deposits only, a collect stream one collect and then acknowledgements. Unknown bodies are ignored.
+ * a deposit stream carries deposits only, a collect stream one collect and then acknowledgements, a prekey stream the three
+ * requests about prekeys. Unknown bodies are ignored.
  *
  * @generated from message tincan.mailbox.v1.ClientFrame
  */
@@ -40,6 +41,24 @@ export type ClientFrame = Message<"tincan.mailbox.v1.ClientFrame"> & {
      */
     value: Acknowledge;
     case: "acknowledge";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.PublishPrekeys publish_prekeys = 4;
+     */
+    value: PublishPrekeys;
+    case: "publishPrekeys";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.TakePrekey take_prekey = 5;
+     */
+    value: TakePrekey;
+    case: "takePrekey";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.CountPrekeys count_prekeys = 6;
+     */
+    value: CountPrekeys;
+    case: "countPrekeys";
   } | { case: undefined; value?: undefined };
 };
 
@@ -77,6 +96,30 @@ export type ServerFrame = Message<"tincan.mailbox.v1.ServerFrame"> & {
      */
     value: End;
     case: "end";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.PrekeysPublished prekeys_published = 4;
+     */
+    value: PrekeysPublished;
+    case: "prekeysPublished";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.PrekeyTaken prekey_taken = 5;
+     */
+    value: PrekeyTaken;
+    case: "prekeyTaken";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.PrekeysCounted prekeys_counted = 6;
+     */
+    value: PrekeysCounted;
+    case: "prekeysCounted";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.PrekeysRefused prekeys_refused = 7;
+     */
+    value: PrekeysRefused;
+    case: "prekeysRefused";
   } | { case: undefined; value?: undefined };
 };
 
@@ -323,6 +366,283 @@ export type End_Reason = (typeof End_Reason)[keyof typeof End_Reason] | UnknownE
  */
 export const End_ReasonSchema: GenEnum<End_Reason> = /*@__PURE__*/
   enumDesc(file_protocols_mailbox_mailbox, 8, 0);
+
+/**
+ * A key with which somebody who has never met its owner seals a first message to it. The mailbox does not look inside.
+ *
+ * @generated from message tincan.mailbox.v1.Prekey
+ */
+export type Prekey = Message<"tincan.mailbox.v1.Prekey"> & {
+  /**
+   * 16 bytes, chosen by the owner. No two of one owner are alike.
+   *
+   * @generated from field: bytes id = 1;
+   */
+  id: Uint8Array;
+
+  /**
+   * Milliseconds since 1970 after which it is not handed out any more.
+   *
+   * @generated from field: uint64 expires_ms = 2;
+   */
+  expiresMs: bigint;
+
+  /**
+   * The prekey as its owner has signed it.
+   *
+   * @generated from field: bytes prekey = 3;
+   */
+  prekey: Uint8Array;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.Prekey.
+ * Use `create(PrekeySchema)` to create a new message.
+ */
+export const PrekeySchema: GenMessage<Prekey> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 9);
+
+/**
+ * "Keep these prekeys of mine": all of them or none.
+ *
+ * @generated from message tincan.mailbox.v1.PublishPrekeys
+ */
+export type PublishPrekeys = Message<"tincan.mailbox.v1.PublishPrekeys"> & {
+  /**
+   * Each is handed out once.
+   *
+   * @generated from field: repeated tincan.mailbox.v1.Prekey one_time = 1;
+   */
+  oneTime: Prekey[];
+
+  /**
+   * Handed out where there is no one-time prekey, again and again. Left out, the one there is stays.
+   *
+   * @generated from field: tincan.mailbox.v1.Prekey last_resort = 2;
+   */
+  lastResort?: Prekey | undefined;
+
+  /**
+   * Whatever the mailbox holds of the owner's prekeys goes first: for an owner that does not have their secrets any more.
+   *
+   * @generated from field: bool replace = 3;
+   */
+  replace: boolean;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.PublishPrekeys.
+ * Use `create(PublishPrekeysSchema)` to create a new message.
+ */
+export const PublishPrekeysSchema: GenMessage<PublishPrekeys> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 10);
+
+/**
+ * "Give me a prekey of this recipient."
+ *
+ * @generated from message tincan.mailbox.v1.TakePrekey
+ */
+export type TakePrekey = Message<"tincan.mailbox.v1.TakePrekey"> & {
+  /**
+   * The recipient's peer id, a multihash.
+   *
+   * @generated from field: bytes recipient = 1;
+   */
+  recipient: Uint8Array;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.TakePrekey.
+ * Use `create(TakePrekeySchema)` to create a new message.
+ */
+export const TakePrekeySchema: GenMessage<TakePrekey> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 11);
+
+/**
+ * "What do you hold of my prekeys?"
+ *
+ * @generated from message tincan.mailbox.v1.CountPrekeys
+ */
+export type CountPrekeys = Message<"tincan.mailbox.v1.CountPrekeys"> & {
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.CountPrekeys.
+ * Use `create(CountPrekeysSchema)` to create a new message.
+ */
+export const CountPrekeysSchema: GenMessage<CountPrekeys> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 12);
+
+/**
+ * The prekeys are on disk.
+ *
+ * @generated from message tincan.mailbox.v1.PrekeysPublished
+ */
+export type PrekeysPublished = Message<"tincan.mailbox.v1.PrekeysPublished"> & {
+  /**
+   * One-time prekeys that are held now.
+   *
+   * @generated from field: uint32 left = 1;
+   */
+  left: number;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.PrekeysPublished.
+ * Use `create(PrekeysPublishedSchema)` to create a new message.
+ */
+export const PrekeysPublishedSchema: GenMessage<PrekeysPublished> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 13);
+
+/**
+ * One prekey of the recipient. A one-time prekey has left the mailbox's disk.
+ *
+ * @generated from message tincan.mailbox.v1.PrekeyTaken
+ */
+export type PrekeyTaken = Message<"tincan.mailbox.v1.PrekeyTaken"> & {
+  /**
+   * @generated from field: tincan.mailbox.v1.Prekey prekey = 1;
+   */
+  prekey?: Prekey | undefined;
+
+  /**
+   * It is the last-resort prekey: others may have it too.
+   *
+   * @generated from field: bool last_resort = 2;
+   */
+  lastResort: boolean;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.PrekeyTaken.
+ * Use `create(PrekeyTakenSchema)` to create a new message.
+ */
+export const PrekeyTakenSchema: GenMessage<PrekeyTaken> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 14);
+
+/**
+ * What is held for the owner, and not expired.
+ *
+ * @generated from message tincan.mailbox.v1.PrekeysCounted
+ */
+export type PrekeysCounted = Message<"tincan.mailbox.v1.PrekeysCounted"> & {
+  /**
+   * The ids of the one-time prekeys, 16 bytes each, the next one to be handed out first.
+   *
+   * @generated from field: bytes one_time_ids = 1;
+   */
+  oneTimeIds: Uint8Array;
+
+  /**
+   * The id of the last-resort prekey; empty when there is none.
+   *
+   * @generated from field: bytes last_resort_id = 2;
+   */
+  lastResortId: Uint8Array;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.PrekeysCounted.
+ * Use `create(PrekeysCountedSchema)` to create a new message.
+ */
+export const PrekeysCountedSchema: GenMessage<PrekeysCounted> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 15);
+
+/**
+ * A request about prekeys was not done, and nothing of it was kept.
+ *
+ * @generated from message tincan.mailbox.v1.PrekeysRefused
+ */
+export type PrekeysRefused = Message<"tincan.mailbox.v1.PrekeysRefused"> & {
+  /**
+   * @generated from field: tincan.mailbox.v1.PrekeysRefused.Reason reason = 1;
+   */
+  reason: PrekeysRefused_Reason;
+
+  /**
+   * With RATE_LIMITED and UNAVAILABLE: how long to wait before the next attempt.
+   *
+   * @generated from field: uint32 retry_after_ms = 2;
+   */
+  retryAfterMs: number;
+
+  /**
+   * The field and what is wrong with it, for a person.
+   *
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.PrekeysRefused.
+ * Use `create(PrekeysRefusedSchema)` to create a new message.
+ */
+export const PrekeysRefusedSchema: GenMessage<PrekeysRefused> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 16);
+
+/**
+ * @generated from enum tincan.mailbox.v1.PrekeysRefused.Reason
+ */
+export const PrekeysRefused_Reason = {
+  /**
+   * @generated from enum value: REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The recipient has no prekey here.
+   *
+   * @generated from enum value: REASON_NONE = 1;
+   */
+  NONE: 1,
+
+  /**
+   * The peer asks too often.
+   *
+   * @generated from enum value: REASON_RATE_LIMITED = 2;
+   */
+  RATE_LIMITED: 2,
+
+  /**
+   * A field is missing or out of range.
+   *
+   * @generated from enum value: REASON_MALFORMED = 3;
+   */
+  MALFORMED: 3,
+
+  /**
+   * A prekey's expires_ms is past by the mailbox's clock.
+   *
+   * @generated from enum value: REASON_EXPIRED = 4;
+   */
+  EXPIRED: 4,
+
+  /**
+   * More one-time prekeys than the owner may have here, or more bytes than the mailbox holds for everybody.
+   *
+   * @generated from enum value: REASON_FULL = 5;
+   */
+  FULL: 5,
+
+  /**
+   * The mailbox can't use its disk at the moment.
+   *
+   * @generated from enum value: REASON_UNAVAILABLE = 6;
+   */
+  UNAVAILABLE: 6,
+} as const;
+
+/**
+ * @generated from enum tincan.mailbox.v1.PrekeysRefused.Reason
+ */
+export type PrekeysRefused_Reason = (typeof PrekeysRefused_Reason)[keyof typeof PrekeysRefused_Reason] | UnknownEnum;
+
+/**
+ * Describes the enum tincan.mailbox.v1.PrekeysRefused.Reason.
+ */
+export const PrekeysRefused_ReasonSchema: GenEnum<PrekeysRefused_Reason> = /*@__PURE__*/
+  enumDesc(file_protocols_mailbox_mailbox, 16, 0);
 
 /**
  * @generated from enum tincan.mailbox.v1.Status

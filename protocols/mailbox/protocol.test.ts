@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { encodeFrames } from '../framing/frames.ts';
 import { encodeBlob, encodeDeposit } from './blob-frames.ts';
 import { peerIdToBytes } from './peer-id-bytes.ts';
+import { encodePrekeyAnswer, encodePrekeyRequest } from './prekey-frames.ts';
 import {
   answerRuns,
   decodeClientFrame,
@@ -137,6 +138,15 @@ test('the worked exchange of the README is what is sent', async () => {
   const [alice, bob] = await Promise.all([identity(1), identity(2)]);
   const time = 1_800_000_000_000;
   const blob = Buffer.from('hello');
+  const prekey = (number: number, text: string) => ({
+    id: new Uint8Array(16).fill(number),
+    expiresMs: time,
+    prekey: Buffer.from(text),
+  });
+  const once = prekey(1, 'once');
+  const always = prekey(2, 'always');
+  const publication = { oneTime: [once], lastResort: always, replace: false };
+  const take = encodePrekeyRequest({ type: 'take-prekey', recipient: bob });
   const expected = [
     [
       encodeDeposit({
@@ -154,6 +164,14 @@ test('the worked exchange of the README is what is sent', async () => {
     [encodeBlob({ depositor: alice, depositedAtMs: time - 21 * 86_400_000, blob })],
     [encodeAcknowledge(1)],
     [encodeEnd(End_Reason.REPLACED)],
+    [encodePrekeyRequest({ type: 'publish-prekeys', publication })],
+    [encodePrekeyAnswer({ type: 'prekeys-published', left: 1 })],
+    [take],
+    [encodePrekeyAnswer({ type: 'prekey-taken', prekey: once, lastResort: false })],
+    [take],
+    [encodePrekeyAnswer({ type: 'prekey-taken', prekey: always, lastResort: true })],
+    [encodePrekeyRequest({ type: 'count-prekeys' })],
+    [encodePrekeyAnswer({ type: 'prekeys-counted', oneTimeIds: [], lastResortId: always.id })],
   ].map((frames) => Buffer.from(encodeFrames(frames)).toString('hex'));
   const shown = readme
     .slice(readme.indexOf('## A worked exchange'))

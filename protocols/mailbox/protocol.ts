@@ -9,6 +9,9 @@ import {
   type ClientFrame as ClientFrameMessage,
   type ServerFrame as ServerFrameMessage,
 } from './mailbox_pb.ts';
+import { prekeyAnswerFrom, prekeyRequestFrom } from './prekey-frames.ts';
+import type { PrekeyAnswer, PrekeyRequest } from './prekey-frames.ts';
+import { detailFromWire, timeFromWire } from './wire-values.ts';
 
 export { End_Reason, Status };
 
@@ -26,9 +29,6 @@ export const MAX_SERVER_FRAME_BYTES = MAX_BLOB_BYTES + 1024;
 
 /** Answers in one frame at the most: at about 40 bytes each, such a frame is far below 64 KiB. */
 const ANSWERS_PER_FRAME = 1000;
-
-/** What is told to a person about a refusal is cut off here, in characters. */
-const MAX_DETAIL_LENGTH = 200;
 
 /** SHA-256. */
 export const BLOB_ID_BYTES = 32;
@@ -68,13 +68,15 @@ export interface HeldBlob {
 export type ClientFrame =
   | { type: 'deposit'; deposit: Deposit }
   | { type: 'collect' }
-  | { type: 'acknowledge'; count: number };
+  | { type: 'acknowledge'; count: number }
+  | PrekeyRequest;
 
 /** A decoded frame from the mailbox. */
 export type ServerFrame =
   | { type: 'answers'; runs: AnswerRun[] }
   | { type: 'blob'; held: HeldBlob }
-  | { type: 'end'; reason: End_Reason };
+  | { type: 'end'; reason: End_Reason }
+  | PrekeyAnswer;
 
 const clientFrame = (body: ClientFrameMessage['body']): Uint8Array =>
   toBinary(ClientFrameSchema, create(ClientFrameSchema, { body }));
@@ -90,11 +92,6 @@ export function encodeAcknowledge(count: number): Uint8Array {
   return clientFrame({ case: 'acknowledge', value: { $typeName: 'tincan.mailbox.v1.Acknowledge', count } });
 }
 
-/** A time from the wire. One beyond what a number holds exactly is beyond every limit too; it stays so. */
-function toNumber(value: bigint): number {
-  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
-}
-
 /**
  * Decodes a frame from a client. Its byte fields are views on `bytes`.
  *
@@ -108,13 +105,17 @@ export function decodeClientFrame(bytes: Uint8Array): ClientFrame | undefined {
       const { seq, recipient, blobId, expiresMs, blob } = body.value;
       return {
         type: 'deposit',
-        deposit: { seq, recipient, blobId, expiresMs: toNumber(expiresMs), blob },
+        deposit: { seq, recipient, blobId, expiresMs: timeFromWire(expiresMs), blob },
       };
     }
     case 'collect':
       return { type: 'collect' };
     case 'acknowledge':
       return { type: 'acknowledge', count: body.value.count };
+    case 'publishPrekeys':
+    case 'takePrekey':
+    case 'countPrekeys':
+      return prekeyRequestFrom(body);
     case undefined:
       return undefined;
   }
@@ -181,7 +182,7 @@ export function encodeEnd(reason: End_Reason): Uint8Array {
  * Decodes a frame from a mailbox. Its byte fields are views on `bytes`.
  *
  * @returns undefined for a body this version does not know
- * @throws InvalidMessageError when it is not a ServerFrame
+ * @throws InvalidMessageError when it is not a ServerFrame, or its body misses what it is about
  */
 export function decodeServerFrame(bytes: Uint8Array): ServerFrame | undefined {
   const { body } = decoded(() => fromBinary(ServerFrameSchema, bytes));
@@ -193,17 +194,22 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame | undefined {
           firstSeq,
           count,
           status,
-          keptUntilMs: toNumber(keptUntilMs),
+          keptUntilMs: timeFromWire(keptUntilMs),
           retryAfterMs,
-          detail: detail.slice(0, MAX_DETAIL_LENGTH).toWellFormed(),
+          detail: detailFromWire(detail),
         })),
       };
     case 'blob': {
       const { depositor, depositedAtMs, blob } = body.value;
-      return { type: 'blob', held: { depositor, depositedAtMs: toNumber(depositedAtMs), blob } };
+      return { type: 'blob', held: { depositor, depositedAtMs: timeFromWire(depositedAtMs), blob } };
     }
     case 'end':
       return { type: 'end', reason: body.value.reason };
+    case 'prekeysPublished':
+    case 'prekeyTaken':
+    case 'prekeysCounted':
+    case 'prekeysRefused':
+      return prekeyAnswerFrom(body);
     case undefined:
       return undefined;
   }

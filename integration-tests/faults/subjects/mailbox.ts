@@ -3,6 +3,13 @@ import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { encodeBlob, encodeDeposit } from '../../../protocols/mailbox/blob-frames.ts';
 import { peerIdToBytes } from '../../../protocols/mailbox/peer-id-bytes.ts';
 import {
+  encodePrekeyAnswer,
+  encodePrekeyRequest,
+  MAX_PREKEY_BYTES,
+  PrekeysRefused_Reason,
+} from '../../../protocols/mailbox/prekey-frames.ts';
+import type { HeldPrekey } from '../../../protocols/mailbox/prekey-frames.ts';
+import {
   decodeClientFrame,
   decodeServerFrame,
   encodeAcknowledge,
@@ -45,6 +52,10 @@ function encodeClientFrame(frame: ClientFrame | undefined): Uint8Array {
       return encodeCollect();
     case 'acknowledge':
       return encodeAcknowledge(frame.count);
+    case 'publish-prekeys':
+    case 'take-prekey':
+    case 'count-prekeys':
+      return encodePrekeyRequest(frame);
     case undefined:
       return new Uint8Array(0);
   }
@@ -62,6 +73,11 @@ function encodeServerFrame(frame: ServerFrame | undefined): Uint8Array {
       return encodeBlob(frame.held);
     case 'end':
       return encodeEnd(frame.reason);
+    case 'prekeys-published':
+    case 'prekey-taken':
+    case 'prekeys-counted':
+    case 'prekeys-refused':
+      return encodePrekeyAnswer(frame);
     case undefined:
       return new Uint8Array(0);
   }
@@ -75,6 +91,19 @@ const somebody = (random: Random): Uint8Array =>
   Uint8Array.of(0, 36, 8, 1, 18, 32, ...randomBytes(random, 32));
 
 const expires = (): number => Date.now() + DAY_MS;
+
+const prekey = (id: Uint8Array, bytes: Uint8Array, expiresMs = NOW_MS): HeldPrekey => ({
+  id,
+  expiresMs,
+  prekey: bytes,
+});
+
+const publish = (oneTime: HeldPrekey[], lastResort?: HeldPrekey, replace = false): Uint8Array =>
+  encodePrekeyRequest({ type: 'publish-prekeys', publication: { oneTime, lastResort, replace } });
+
+const take = (from: Uint8Array): Uint8Array => encodePrekeyRequest({ type: 'take-prekey', recipient: from });
+
+const ID = new Uint8Array(16).fill(1);
 
 export const subject: Subject = {
   name: 'mailbox',
@@ -92,6 +121,12 @@ export const subject: Subject = {
         encodeCollect(),
         encodeAcknowledge(0),
         encodeAcknowledge(2 ** 32 - 1),
+        publish([]),
+        publish([prekey(ID, new Uint8Array(1300).fill(3)), prekey(new Uint8Array(16), Uint8Array.of(1))]),
+        publish([], prekey(ID, new Uint8Array(MAX_PREKEY_BYTES).fill(4), Number.MAX_SAFE_INTEGER), true),
+        take(recipient),
+        take(new Uint8Array(0)),
+        encodePrekeyRequest({ type: 'count-prekeys' }),
       ],
     },
     {
@@ -109,6 +144,20 @@ export const subject: Subject = {
         encodeBlob({ depositor: new Uint8Array(0), depositedAtMs: 0, blob: new Uint8Array(0) }),
         encodeEnd(End_Reason.REPLACED),
         encodeEnd(End_Reason.UNAVAILABLE),
+        encodePrekeyAnswer({ type: 'prekeys-published', left: 100 }),
+        encodePrekeyAnswer({
+          type: 'prekey-taken',
+          prekey: prekey(ID, new Uint8Array(1300).fill(3)),
+          lastResort: true,
+        }),
+        encodePrekeyAnswer({ type: 'prekeys-counted', oneTimeIds: [ID, ID], lastResortId: ID }),
+        encodePrekeyAnswer({ type: 'prekeys-counted', oneTimeIds: [], lastResortId: undefined }),
+        encodePrekeyAnswer({
+          type: 'prekeys-refused',
+          reason: PrekeysRefused_Reason.RATE_LIMITED,
+          retryAfterMs: 600_000,
+          detail: `${'x'.repeat(199)}\u{1f9ea}`,
+        }),
       ],
     },
   ],
@@ -138,6 +187,33 @@ export const subject: Subject = {
             blob: randomBytes(random, 40),
           }),
           deposit(3, randomBytes(random, 40), expires(), randomBytes(random, 38)),
+        ]),
+    },
+    {
+      name: 'prekeys of the largest size',
+      request: (random) =>
+        encodeFrames([
+          publish(
+            Array.from({ length: 20 }, () =>
+              prekey(randomBytes(random, 16), new Uint8Array(MAX_PREKEY_BYTES), expires()),
+            ),
+            prekey(randomBytes(random, 16), randomBytes(random, 1300), expires()),
+            random() < 0.5,
+          ),
+        ]),
+    },
+    {
+      name: 'prekeys taken from one, and from nobody',
+      request: (random) => encodeFrames([take(recipient), take(depositor), take(somebody(random))]),
+    },
+    {
+      name: 'requests about prekeys that are refused',
+      request: (random) =>
+        encodeFrames([
+          publish([prekey(randomBytes(random, 15), randomBytes(random, 40), expires())]),
+          publish([prekey(randomBytes(random, 16), randomBytes(random, 40), 1)]),
+          take(randomBytes(random, 38)),
+          encodePrekeyRequest({ type: 'count-prekeys' }),
         ]),
     },
     {
