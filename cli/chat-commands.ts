@@ -1,7 +1,7 @@
 import type { ChatSession } from './chat-session.ts';
 import { displayName, table } from './display.ts';
 import { describeError } from './exit-code.ts';
-import { describePresence } from './people.ts';
+import { describeKey, describePresence } from './people.ts';
 import { safeLine } from './terminal-text.ts';
 
 const HELP = [
@@ -30,6 +30,11 @@ export async function handleLine(
     if (!line.startsWith('/') || line.startsWith('//')) {
       const { partner } = session;
       if (partner === undefined) throw new Error('nobody to talk to yet: /connect NAME');
+      if (partner.blocked) {
+        throw new Error(
+          `not sent: whose key stands behind ${partner.who} is in question; /whois ${partner.who} says more`,
+        );
+      }
       session.send(partner.peerId, line.startsWith('//') ? line.slice(1) : line);
       return true;
     }
@@ -69,8 +74,9 @@ async function handleCommand(
     case 'whois': {
       const found = await daemon(session).call('whois', { who: argument(rest, '/whois NAME') });
       show(
-        `${displayName(found)}  ${describePresence(found, new Date())}  ${safeLine(found.peerId)}  (from ${found.source})`,
+        `${displayName(found)}  ${describePresence(found, new Date())}  ${describeKey(found)}  ${safeLine(found.peerId)}  (from ${found.source})`,
       );
+      if (found.warning !== null) show(`! ${safeLine(found.warning)}`);
       return true;
     }
     case 'id': {

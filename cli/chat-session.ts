@@ -6,6 +6,7 @@ import { followDaemon, isAbsence } from './daemon-events.ts';
 import { displayName, shortPeerId } from './display.ts';
 import { describeError } from './exit-code.ts';
 import { authorOf, describeState, isOwn, messageLines } from './message-lines.ts';
+import { describeKey } from './people.ts';
 import { excerpt, safeLine } from './terminal-text.ts';
 
 /** How much of the conversation is shown at its beginning: a screenful. */
@@ -22,6 +23,10 @@ const EXCERPT_CHARS = 40;
 export interface Partner {
   peerId: string;
   label: string;
+  /** What the user called them by. */
+  who: string;
+  /** Nothing is sent to that: whose key it is has to be decided. */
+  blocked: boolean;
 }
 
 export interface ChatSession {
@@ -122,6 +127,25 @@ export async function runChatSession({
     showMessages(pages.flat());
   }
 
+  /** The partner's key was verified, or put in question, or decided about. */
+  async function lookAtKey(): Promise<void> {
+    if (partner === undefined || client === undefined) return;
+    const { who } = partner;
+    try {
+      const found = await client.call('verification', { who }, { signal });
+      const isSame = found.peerId === partner.peerId;
+      partner.blocked = found.blocked || !isSame;
+      show(
+        isSame
+          ? `-- ${partner.label}, ${safeLine(found.peerId)}, ${describeKey(found)} --`
+          : `! ${safeLine(who)} stands for another key now, ${safeLine(found.peerId)}: /connect ${safeLine(who)} to talk to that`,
+      );
+    } catch (error) {
+      // A petname that is gone leads nowhere; the conversation goes on with whom it was begun.
+      if (signal.aborted || isAbsence(error)) throw error;
+    }
+  }
+
   const session: ChatSession = {
     get partner() {
       return partner;
@@ -147,9 +171,9 @@ export async function runChatSession({
     async talkTo(name) {
       if (client === undefined) throw new Error('the daemon is away');
       const found = await client.call('whois', { who: name }, { signal });
-      partner = { peerId: found.peerId, label: displayName(found) };
+      partner = { peerId: found.peerId, label: displayName(found), who: name, blocked: found.blocked };
       if (found.warning !== null) show(`! ${safeLine(found.warning)}`);
-      show(`-- ${partner.label}, ${safeLine(found.peerId)} --`);
+      show(`-- ${partner.label}, ${safeLine(found.peerId)}, ${describeKey(found)} --`);
       const { messages } = await client.call(
         'history',
         { who: found.peerId, limit: HISTORY_MESSAGES },
@@ -204,6 +228,7 @@ export async function runChatSession({
         break;
       case 'contact':
         if (event.change !== 'changed') show(`-- friend ${event.change}: ${shortPeerId(event.peerId)} --`);
+        if (event.peerId === partner?.peerId) await lookAtKey();
         break;
       case 'resync':
         await catchUp();

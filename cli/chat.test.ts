@@ -16,7 +16,7 @@ void test('in a pipe: history, then every line is queued before it ends', async 
   const input = `one\n\n//two\n/send mallory three\n/id\n/list\n/help\n${'more\n'.repeat(300)}`;
   const { code, stdout } = await runCli(['chat', 'ben', '--data-dir', daemon.dataDir], { input });
   assert.equal(code, 0);
-  assert.match(stdout, /^-- ben, 12D3KooWben --\n.*ben {2}earlier\n/);
+  assert.match(stdout, /^-- ben, 12D3KooWben, not verified --\n.*ben {2}earlier\n/);
   assert.match(stdout, /\/connect NAME/);
   assert.match(stdout, /^ada {2}12D3KooWSelf/m);
   assert.deepEqual(

@@ -20,6 +20,8 @@ export interface FakeDaemon {
   receive(from: string, text: string): MessageView;
   /** An own message reaches a state. */
   reach(id: string, state: 'stored' | 'delivered' | 'read'): void;
+  /** Something about somebody changes. */
+  changeContact(peerId: string): void;
   messages: MessageView[];
   /** Ids up to which messages were marked as read, in order. */
   marked: string[];
@@ -101,6 +103,7 @@ export async function fakeDaemon(overrides: Partial<ControlOperations> = {}): Pr
     dataDir,
     receive: fake.receive,
     reach: fake.reach,
+    changeContact: (peerId) => emit({ type: 'contact', peerId, change: 'changed' }),
     messages: fake.messages,
     marked: fake.marked,
     get readers() {

@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { ControlOperations, EventView, MessageView, PeerView } from '../protocols/control/contract.ts';
+import type {
+  ControlOperations,
+  EventView,
+  MessageView,
+  OperationResult,
+  PeerView,
+} from '../protocols/control/contract.ts';
 import { ControlError } from '../protocols/control/errors.ts';
 
 type WithoutCursor<T> = T extends unknown ? Omit<T, 'cursor'> : never;
@@ -9,6 +15,7 @@ export type FakeEvent = WithoutCursor<EventView>;
 
 const SELF = '12D3KooWSelfSelfSelf';
 const AT = '2026-11-20T09:05:00.000Z';
+const CODE = 'tincan-verify:1/12D3KooWSelfSelfSelf/12D3KooWben';
 
 /** Who the fake daemon knows; `mallory` has a name that tries the terminal. */
 const PEOPLE: Record<string, PeerView> = Object.fromEntries(
@@ -24,6 +31,7 @@ const PEOPLE: Record<string, PeerView> = Object.fromEntries(
       online: true,
       lastSeenAt: AT,
       connected: 'direct' as const,
+      verified: false,
     },
   ]),
 );
@@ -83,6 +91,21 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
     multiaddrs: [],
   };
 
+  function verification(who: string): OperationResult<'verification'> {
+    const { peerId, name, petname, verified } = find(who);
+    return {
+      peerId,
+      name,
+      petname,
+      verified,
+      verifiedAt: verified ? AT : null,
+      safetyNumber: Array.from({ length: 12 }, (_, group) => String(11111 + group)).join(' '),
+      code: CODE,
+      keyChange: null,
+      blocked: false,
+    };
+  }
+
   const operations: ControlOperations = {
     status: () => ({
       peerId: SELF,
@@ -121,19 +144,41 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
       certificate: null,
       source: 'phonebook',
       warning: null,
+      keyChange: null,
+      blocked: false,
     }),
+    verification: ({ who }) => verification(who),
+    verify: ({ who, verified }) => {
+      const peer = find(who);
+      peer.verified = verified;
+      emit({ type: 'contact', peerId: peer.peerId, change: 'changed' });
+      return verification(who);
+    },
+    compareCode: ({ code }) =>
+      code === CODE
+        ? { result: 'match', detail: 'it is the same' }
+        : { result: 'mismatch', detail: 'the numbers differ' },
+    keyChange: ({ who }) => {
+      throw new ControlError('not-found', `there is nothing to decide about ${who}`, { field: 'who' });
+    },
+    decideKeyChange: ({ who }) => find(who),
     contacts: () => ({
-      contacts: [...friends.values()].map((friend) => ({ ...friend, addedAt: AT, unread: 0 })),
+      contacts: [...friends.values()].map((friend) => ({
+        ...friend,
+        addedAt: AT,
+        unread: 0,
+        keyChange: null,
+      })),
     }),
     addContact: ({ who, petname }) => {
       const friend = { ...find(who), petname: petname ?? null };
       friends.set(friend.peerId, friend);
-      return { ...friend, addedAt: AT, unread: 0 };
+      return { ...friend, addedAt: AT, unread: 0, keyChange: null };
     },
     removeContact: ({ who }) => {
       const friend = find(who);
       friends.delete(friend.peerId);
-      return { ...friend, addedAt: AT, unread: 0 };
+      return { ...friend, addedAt: AT, unread: 0, keyChange: null };
     },
     invite: () => ({ invite: 'tincan:12D3KooWSelfSelfSelf?n=ada' }),
     connect: ({ who }) => ({ ...find(who), multiaddr: '/ip4/127.0.0.1/tcp/2', rttMs: 1.25 }),

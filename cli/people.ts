@@ -1,4 +1,4 @@
-import type { PeerView } from '../protocols/control/contract.ts';
+import type { KeyChangeView, PeerView } from '../protocols/control/contract.ts';
 import { displayName, friendlyAge } from './display.ts';
 import { safeLine } from './terminal-text.ts';
 
@@ -7,6 +7,15 @@ export function describePresence({ online, connected, lastSeenAt }: PeerView, no
   if (connected !== null) return connected === 'direct' ? 'connected' : 'connected by relay';
   if (online) return 'online';
   return lastSeenAt === null ? 'offline' : `seen ${friendlyAge(lastSeenAt, now)}`;
+}
+
+/** What is known of somebody's key, in words. */
+export function describeKey({
+  verified,
+  keyChange,
+}: Pick<PeerView, 'verified'> & { keyChange: KeyChangeView | null }): string {
+  if (keyChange !== null) return `CHANGED: tincan trust ${safeLine(keyChange.name)}`;
+  return verified ? 'verified' : 'not verified';
 }
 
 /** The columns of a person in a list: what to call them, their claimed name where that differs, presence, peer id. */

@@ -175,6 +175,21 @@ function buildProgram(exit: (code: number) => void): Command {
     .description('look somebody up')
     .action(client(() => import('./commands/whois.ts')));
   program
+    .command('verify')
+    .argument('<NAME>', WHO)
+    .option('--code <TEXT>', 'compare this: the text of their QR code, or the 60 digits')
+    .option('--confirm', 'mark their key as verified; with --code only if that matches')
+    .option('--revoke', 'take the mark back')
+    .description('compare keys with somebody by another way')
+    .action(client(() => import('./commands/verify.ts')));
+  program
+    .command('trust')
+    .argument('<NAME>', WHO)
+    .option('--keep', 'stay with the key that is known here')
+    .option('--accept', 'take the new key')
+    .description('decide, when the key behind a name has changed')
+    .action(client(() => import('./commands/trust.ts')));
+  program
     .command('add')
     .argument('<NAME>', WHO)
     .option('--as <PETNAME>', 'what to call them here')

@@ -25,6 +25,7 @@ async function world(t: TestContext, init: Partial<DirectoryInit> = {}) {
       nowMs: () => NOON_MS,
       onAddresses: async () => undefined,
       onWarning: (message) => warnings.push(message),
+      onKeyChange: (_, message) => warnings.push(message),
       ...init,
     });
   return { first, second, warnings, start };
@@ -58,21 +59,22 @@ void test('a petname comes before a peer id, that before a name; a known name is
   assert.deepEqual(first.asked, ['resolve bob']);
 });
 
-void test('a name that moved warns, and leads to whom it led before', async (t) => {
+void test('a name that moved warns, leads to whom it led before, and nothing is sent to it', async (t) => {
   const { first, warnings, start } = await world(t);
   const people = await start();
   const bob = await list(first, 'bob');
   await people.resolve('bob', { signal });
   const eve = await list(first, 'bob', 2);
   const found = await people.lookup('bob', { signal });
-  assert.equal(found.peerId, eve.peerId);
-  assert.match(found.warning ?? '', new RegExp(`${eve.peerId}.*${bob.peerId}`));
+  assert.deepEqual([found.peerId, found.blocked], [bob.peerId, true]);
+  assert.match(found.warning ?? '', new RegExp(`${bob.peerId}.*${eve.peerId}`));
   assert.equal(warnings.length, 1);
   await people.learn(eve.peerId, { card: new Uint8Array(0), certificate: eve.bytes });
   assert.equal(people.nameOf(eve.peerId), null);
   for (const directory of [people, await start()]) {
     assert.equal(await directory.resolve('bob', { signal }), bob.peerId);
     assert.equal(directory.nameOf(bob.peerId), 'bob');
+    await assert.rejects(directory.recipient('bob', { signal }), { code: 'conflict' });
   }
 });
 

@@ -1,36 +1,24 @@
 import { CODE_P2P } from '@multiformats/multiaddr';
 import { ControlError } from '../protocols/control/errors.ts';
 import { openCard } from '../protocols/contact-card/card.ts';
-import type { ContactCard, MailboxAddress } from '../protocols/contact-card/card.ts';
+import type { MailboxAddress } from '../protocols/contact-card/card.ts';
 import { verifyCertificate } from '../protocols/phonebook/certificate.ts';
-import type { NameCertificate } from '../protocols/phonebook/certificate.ts';
 import type { ResolvedPeer } from '../protocols/phonebook/client.ts';
 import { InvalidNameError, normaliseName } from '../protocols/phonebook/name.ts';
 import type { ResolveKey } from '../protocols/phonebook/protocol.ts';
 import type { DhtRecords } from './dht-records.ts';
 import { isInvite, parseInvite } from './invite.ts';
+import { inTime, lookups } from './lookups.ts';
+import type { Found } from './lookups.ts';
 import { parsePeerId } from './peer-ids.ts';
 import { peoplePapers } from './people-papers.ts';
-import { askAll, contradiction, nobody } from './phonebooks.ts';
-import type { LookupLink, PhonebookAnswers } from './phonebooks.ts';
-import { pinnedNames } from './pinned-names.ts';
+import { checkPetname, readAs } from './petnames.ts';
+import type { LookupLink } from './phonebooks.ts';
+import { describeChange, pinnedNames } from './pinned-names.ts';
+import type { KeyChange } from './pinned-names.ts';
 import type { NodeStore } from './store/operations.ts';
 import type { ContactRow } from './store/people.ts';
-
-/** Asking the DHT. */
-const LOOKUP_TIMEOUT_MS = 5_000;
-
-export interface Found {
-  peerId: string;
-  name: string | null;
-  certificate: NameCertificate | null;
-  card: ContactCard | null;
-  multiaddrs: string[];
-  online: boolean;
-  lastSeenMs: number | null;
-  source: 'contact' | 'phonebook' | 'dht' | 'invite' | 'connection' | 'peer-id';
-  warning: string | null;
-}
+import { verifications } from './verification.ts';
 
 export interface ResolveOptions {
   signal: AbortSignal;
@@ -50,7 +38,20 @@ export interface Directory {
   resolve(who: string, options: ResolveOptions): Promise<string>;
   /** As `resolve`, for what needs no asking; undefined for what does. */
   known(who: string): string | undefined;
-  /** All there is to know about somebody, asked afresh. @throws ControlError as `resolve`, but warns where that refuses */
+  /**
+   * As `resolve`, for something to be sent there. Petnames and peer ids lead to the key that the user chose with them.
+   *
+   * @throws ControlError as `resolve`, and `conflict` for a name whose key has changed, until the user has decided
+   */
+  recipient(who: string, options: ResolveOptions): Promise<string>;
+  /** As `recipient`, for what needs no asking; undefined for what does, and for what is refused. */
+  knownRecipient(who: string): string | undefined;
+  /**
+   * All there is to know about somebody, asked afresh. A name that is pinned leads to whom it is pinned to, whatever a
+   * phonebook says; that comes as a warning.
+   *
+   * @throws ControlError as `resolve`, but warns where that refuses
+   */
   lookup(who: string, options: { signal: AbortSignal }): Promise<Found>;
   /** Asks every phonebook in reach; the first good answer. Undefined when none knows. */
   askPhonebooks(key: ResolveKey, options: { signal: AbortSignal }): Promise<ResolvedPeer | undefined>;
@@ -60,8 +61,24 @@ export interface Directory {
   learn(peerId: string, papers: { card: Uint8Array; certificate: Uint8Array }): Promise<void>;
   /** What a peer is called here: its petname, else its name. */
   nameOf(peerId: string): string | null;
-  /** The name a phonebook certified for a peer, pinned here. */
+  /** The name a phonebook certified for a peer, pinned here; null where another contact has it for a petname. */
   certifiedName(peerId: string): string | null;
+  /** Changes of keys that the user has not decided. */
+  readonly changes: readonly KeyChange[];
+  /** The change that a petname, name or peer id has to do with: as the known or as the claimed key. */
+  changeOf(who: string): KeyChange | undefined;
+  /** Whether sending to what is written so is refused. */
+  isBlocked(who: string): boolean;
+  /**
+   * Stays with the known key, or takes the new one: then a contact with the known key becomes one with the new.
+   *
+   * @throws ControlError `conflict` when it has been decided meanwhile
+   */
+  decide(change: KeyChange, decision: 'keep' | 'accept'): Promise<void>;
+  /** When the user marked a key as verified; null when they did not. */
+  verifiedMs(peerId: string): number | null;
+  /** Marks a key as verified, or takes the mark back. */
+  setVerified(peerId: string, verified: boolean): Promise<void>;
   readonly contacts: readonly ContactRow[];
   /** @throws ControlError `invalid` or `conflict` for a petname that can't be had */
   addContact(peerId: string, petname: string | null): Promise<void>;
@@ -77,18 +94,8 @@ export interface DirectoryInit {
   /** A phonebook's answer or an invite held addresses. */
   onAddresses: (peerId: string, multiaddrs: string[]) => Promise<void>;
   onWarning: (message: string) => void;
-}
-
-/** What would be taken for something else, or write over a terminal, is no petname. @throws ControlError `invalid` */
-function checkPetname(petname: string): void {
-  const refuse = (message: string): never => {
-    throw new ControlError('invalid', message, { field: 'petname', hint: 'choose another one with --as' });
-  };
-  if (petname.trim() !== petname || petname === '')
-    refuse('a petname begins and ends with something visible');
-  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u.test(petname)) refuse('a petname has no control characters');
-  if (parsePeerId(petname) !== undefined) refuse('a peer id is no petname');
-  if (isInvite(petname)) refuse('an invite is no petname');
+  /** A name has come to stand for another key; until the user decides, it is in `changes`. */
+  onKeyChange: (change: KeyChange, message: string) => void;
 }
 
 function normalised(who: string, field: string): string {
@@ -100,11 +107,26 @@ function normalised(who: string, field: string): string {
   }
 }
 
+/** Why nothing is sent to a name, with both fingerprints. */
+function undecided(change: KeyChange, field: string): ControlError {
+  const { name, known, claimed } = change;
+  return new ControlError(
+    'conflict',
+    `nothing is sent to ${name}: its key has changed from ${known} to ${claimed}`,
+    {
+      field,
+      hint: `ask them by another way, then run: tincan trust ${name}; the peer id or a petname still leads to the known key`,
+    },
+  );
+}
+
 export async function directory(init: DirectoryInit): Promise<Directory> {
   const { store, links, dht, nowMs } = init;
   let contacts: ContactRow[] = [];
   let petnames = new Map<string, string>();
   let holders = new Map<string, string>();
+  /** Who has what reads like a petname. */
+  let readers = new Map<string, string>();
   const readContacts = async (): Promise<void> => {
     contacts = await store.call('contacts.list', undefined);
     const named = contacts.flatMap(({ peer, petname }) =>
@@ -112,87 +134,23 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     );
     petnames = new Map(named);
     holders = new Map(named.map(([peer, petname]) => [petname, peer]));
+    readers = new Map(named.map(([peer, petname]) => [readAs(petname), peer]));
   };
   await readContacts();
   const pins = await pinnedNames(store, { nowMs: nowMs() });
+  const marks = await verifications(store);
   const isContact = (peerId: string): boolean => contacts.some(({ peer }) => peer === peerId);
   const papers = peoplePapers({ store, nowMs, isContact });
 
-  const limit = (signal: AbortSignal): AbortSignal =>
-    AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_TIMEOUT_MS)]);
+  /** A name is shown only where it stands for that peer, and nobody could take it for a contact's petname. */
+  const shownName = (name: string | undefined, peerId: string): string | null =>
+    name !== undefined && pins.ownerOf(name) === peerId && (readers.get(readAs(name)) ?? peerId) === peerId
+      ? name
+      : null;
 
-  const connectedLinks = (): LookupLink[] => links().filter(({ status }) => status.state === 'connected');
+  const certifiedName = (peerId: string): string | null => shownName(pins.nameOf(peerId), peerId);
 
-  const pin = async (
-    certificate: NameCertificate,
-    bytes: Uint8Array,
-    options: { asked: boolean },
-  ): Promise<string | null> => {
-    const warning = await pins.pin(certificate, bytes, options);
-    if (warning !== null) init.onWarning(warning);
-    return warning;
-  };
-
-  const ask = async (key: ResolveKey, signal: AbortSignal): Promise<PhonebookAnswers> => {
-    const answers = await askAll(key, { links: links(), onLie: init.onWarning, signal });
-    for (const { peerId, multiaddrs, contactCard, contactCardBytes } of answers.found) {
-      if (multiaddrs.length > 0) await init.onAddresses(peerId, multiaddrs);
-      if (contactCard !== null && contactCardBytes !== null)
-        await papers.keepCard(peerId, contactCard, contactCardBytes);
-    }
-    return answers;
-  };
-
-  const blank = (peerId: string, source: Found['source']): Found => ({
-    peerId,
-    name: pins.nameOf(peerId) ?? null,
-    certificate: null,
-    card: null,
-    multiaddrs: [],
-    online: false,
-    lastSeenMs: null,
-    source,
-    warning: null,
-  });
-
-  const fromPhonebook = async (found: ResolvedPeer): Promise<Found> => ({
-    peerId: found.peerId,
-    name: found.name,
-    certificate: found.certificate,
-    card: found.contactCard,
-    multiaddrs: found.multiaddrs,
-    online: found.online,
-    lastSeenMs: found.lastSeenMs === 0 ? null : found.lastSeenMs,
-    source: 'phonebook',
-    warning:
-      found.certificate === null || found.certificateBytes === null
-        ? null
-        : await pin(found.certificate, found.certificateBytes, { asked: true }),
-  });
-
-  const byName = async (name: string, signal: AbortSignal, field: string): Promise<Found> => {
-    const { found, trouble } = await ask({ name }, signal);
-    const pinned = pins.ownerOf(name);
-    const contradicted = contradiction(name, found);
-    if (contradicted !== null && pinned === undefined) {
-      // Nothing is pinned: the user has to say which of them is meant.
-      init.onWarning(contradicted);
-      return { ...blank(found[0]!.peerId, 'phonebook'), name, warning: contradicted };
-    }
-    const changed = found.find(({ peerId }) => pinned !== undefined && peerId !== pinned);
-    const answer = changed ?? found[0];
-    if (answer !== undefined) return fromPhonebook(answer);
-    for (const { peerId: phonebook } of links()) {
-      const record = await dht.lookupName(phonebook.toString(), name, { signal: limit(signal) });
-      if (record === undefined) continue;
-      const { certificate, bytes } = record;
-      if (certificate.name !== name || certificate.phonebook !== phonebook.toString()) continue;
-      const warning = await pin(certificate, bytes, { asked: true });
-      return { ...blank(certificate.owner, 'dht'), name, certificate, warning };
-    }
-    if (pinned !== undefined) return { ...blank(pinned, 'contact'), name };
-    throw nobody(name, { trouble, inReach: connectedLinks().length > 0, field });
-  };
+  const { ask, blank, byName, byPeerId, pin } = lookups({ ...init, pins, papers, shownName });
 
   const readInvite = async (who: string, field: string): Promise<string> => {
     let invite;
@@ -211,43 +169,78 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
 
   const known = (who: string): string | undefined => petnameOrPeerId(who) ?? pins.ownerOf(who);
 
-  const withPapers = async (found: Found): Promise<Found> => {
+  /** As sending has it: what is not a petname and no peer id is a name, in whatever form. */
+  const changeBehind = (who: string): KeyChange | undefined => {
+    if (pins.changes.length === 0 || petnameOrPeerId(who) !== undefined) return undefined;
+    try {
+      return pins.changeOf(normaliseName(who));
+    } catch {
+      return undefined;
+    }
+  };
+
+  const changeOf = (who: string): KeyChange | undefined => {
+    const named = changeBehind(who);
+    if (named !== undefined) return named;
+    const peerId = petnameOrPeerId(who);
+    return pins.changes.find(({ known, claimed }) => peerId === known || peerId === claimed);
+  };
+
+  const completed = async (found: Found, who: string): Promise<Found> => {
     const { card, certificate } = await papers.of(found.peerId);
-    return { ...found, card: found.card ?? card, certificate: found.certificate ?? certificate };
+    const own = certificate !== null && pins.ownerOf(certificate.name) === found.peerId ? certificate : null;
+    const change = changeOf(who) ?? changeOf(found.peerId) ?? null;
+    return {
+      ...found,
+      card: found.card ?? card,
+      certificate: found.certificate ?? own,
+      change,
+      blocked: found.blocked || changeBehind(who) !== undefined,
+      warning: found.warning ?? (change === null ? null : describeChange(change)),
+    };
   };
 
   const askPhonebooks: Directory['askPhonebooks'] = async (key, { signal }) =>
-    (await ask(key, signal)).found[0];
+    (await ask(key, { signal })).found[0];
+
+  const resolve: Directory['resolve'] = async (who, { signal, field = 'who' }) => {
+    const here = known(who);
+    if (here !== undefined) return here;
+    if (isInvite(who)) return readInvite(who, field);
+    const name = normalised(who, field);
+    const pinned = pins.ownerOf(name);
+    if (pinned !== undefined) return pinned;
+    const found = await byName(name, { signal, field });
+    if (found.warning !== null) {
+      throw new ControlError('conflict', found.warning, {
+        field,
+        hint: 'ask them by another way, then add the right peer id under a petname',
+      });
+    }
+    return found.peerId;
+  };
 
   return {
     askPhonebooks,
     known,
+    resolve,
 
-    async resolve(who, { signal, field = 'who' }) {
-      const here = known(who);
-      if (here !== undefined) return here;
-      if (isInvite(who)) return readInvite(who, field);
-      const name = normalised(who, field);
-      const pinned = pins.ownerOf(name);
-      if (pinned !== undefined) return pinned;
-      const found = await byName(name, signal, field);
-      if (found.warning !== null) {
-        throw new ControlError('conflict', found.warning, {
-          field,
-          hint: 'ask them by another way, then add the right peer id under a petname',
-        });
-      }
-      return found.peerId;
+    async recipient(who, options) {
+      const change = changeBehind(who);
+      if (change !== undefined) throw undecided(change, options.field ?? 'who');
+      return resolve(who, options);
     },
+
+    knownRecipient: (who) => (changeBehind(who) === undefined ? known(who) : undefined),
 
     async lookup(who, { signal }) {
       const peerId = petnameOrPeerId(who);
       if (peerId === undefined && isInvite(who))
-        return withPapers(blank(await readInvite(who, 'who'), 'invite'));
-      if (peerId === undefined) return withPapers(await byName(normalised(who, 'who'), signal, 'who'));
-      const found = await askPhonebooks({ peerId }, { signal });
-      if (found !== undefined) return withPapers(await fromPhonebook(found));
-      return withPapers(blank(peerId, isContact(peerId) ? 'contact' : 'peer-id'));
+        return completed(blank(await readInvite(who, 'who'), 'invite'), who);
+      if (peerId === undefined)
+        return completed(await byName(normalised(who, 'who'), { signal, field: 'who' }), who);
+      const found = await byPeerId(peerId, { signal });
+      return completed(found ?? blank(peerId, isContact(peerId) ? 'contact' : 'peer-id'), who);
     },
 
     async mailboxesOf(peerId, { signal }) {
@@ -255,7 +248,7 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
       if (card !== null && card.mailboxes.length > 0) return card.mailboxes;
       const found = await askPhonebooks({ peerId }, { signal });
       if (found?.contactCard && found.contactCard.mailboxes.length > 0) return found.contactCard.mailboxes;
-      const record = await dht.lookupCard(peerId, { signal: limit(signal) });
+      const record = await dht.lookupCard(peerId, { signal: inTime(signal) });
       if (record?.card.peerId === peerId) {
         await papers.keepCard(peerId, record.card, record.bytes);
         return record.card.mailboxes;
@@ -263,10 +256,12 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
       // They say themselves that they have none: what we left elsewhere, nobody would collect.
       if (card !== null || found?.contactCard) return [];
       // Nothing says where: our own bootstrap nodes are the likeliest place that they look at, too.
-      return connectedLinks().map(({ peerId: mailbox, address }) => ({
-        peerId: mailbox.toString(),
-        multiaddrs: [address.decapsulateCode(CODE_P2P).toString()],
-      }));
+      return links()
+        .filter(({ status }) => status.state === 'connected')
+        .map(({ peerId: mailbox, address }) => ({
+          peerId: mailbox.toString(),
+          multiaddrs: [address.decapsulateCode(CODE_P2P).toString()],
+        }));
     },
 
     async learn(peerId, { card, certificate }) {
@@ -284,13 +279,51 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
       });
     },
 
-    nameOf: (peerId) => petnames.get(peerId) ?? pins.nameOf(peerId) ?? null,
+    nameOf: (peerId) => petnames.get(peerId) ?? certifiedName(peerId),
 
-    certifiedName: (peerId) => pins.nameOf(peerId) ?? null,
+    certifiedName,
 
     get contacts() {
       return contacts;
     },
+
+    get changes() {
+      return pins.changes;
+    },
+
+    changeOf,
+
+    isBlocked: (who) => changeBehind(who) !== undefined,
+
+    async decide(change, decision) {
+      if (!pins.isOpen(change)) {
+        throw new ControlError('conflict', `the key behind ${change.name} has just been decided about`, {
+          hint: 'see "tincan whois"',
+        });
+      }
+      if (decision === 'keep') {
+        await pins.keep(change);
+        return;
+      }
+      const { known: before, claimed } = change;
+      const now = { nowMs: nowMs() };
+      // Asked for in one turn, so in one transaction.
+      const accepted = pins.accept(change, now);
+      if (isContact(before)) {
+        await Promise.all([
+          accepted,
+          store.call('contacts.remove', { peer: before }),
+          store.call('contacts.add', { peer: claimed, petname: petnames.get(before) ?? null, ...now }),
+        ]);
+      } else await accepted;
+      marks.forgotten(before);
+      await readContacts();
+      await papers.met(claimed);
+    },
+
+    verifiedMs: marks.markedMs,
+
+    setVerified: (peerId, verified) => marks.mark(peerId, verified ? nowMs() : null),
 
     async addContact(peerId, petname) {
       if (petname !== null) checkPetname(petname);

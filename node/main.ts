@@ -30,6 +30,7 @@ import { identityOperations } from './operations/identity.ts';
 import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
 import { sendBatch } from './operations/send-batch.ts';
+import { trustOperations } from './operations/trust.ts';
 import { ownCard } from './own-card.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
@@ -143,6 +144,12 @@ export async function runDaemon(
     nowMs,
     onAddresses: (peer, addresses) => reach.addAddresses(peer, addresses),
     onWarning: warnings.add,
+    // No warning of the list: it goes when the user has decided.
+    onKeyChange(change, message) {
+      log.warn(message);
+      events.append({ type: 'warning', message });
+      events.append({ type: 'contact', peerId: change.known, change: 'changed' });
+    },
   });
   const isFriend = (peerId: string): boolean => directory.contacts.some(({ peer }) => peer === peerId);
   keepConnectionRoom(host, {
@@ -266,9 +273,18 @@ export async function runDaemon(
   };
   const files = await controlFiles(config.dataDir);
   const server = controlServer({
-    operations: { ...identityOperations(daemon), ...peopleOperations(daemon), ...messageOperations(daemon) },
+    operations: {
+      ...identityOperations(daemon),
+      ...peopleOperations(daemon),
+      ...trustOperations(daemon),
+      ...messageOperations(daemon),
+    },
     events,
-    sendStream: sendBatch({ delivery, directory, self }),
+    sendStream: sendBatch({
+      delivery,
+      directory: { known: directory.knownRecipient, resolve: directory.recipient },
+      self,
+    }),
     socketPath: files.socketPath,
     http: config.http,
     token: files.token,

@@ -1,7 +1,7 @@
 import type { CommandContext } from '../command.ts';
 import { count, table } from '../display.ts';
 import { EXIT } from '../exit-code.ts';
-import { personRow } from '../people.ts';
+import { describeKey, personRow } from '../people.ts';
 import { safeJson } from '../terminal-text.ts';
 
 /** `tincan contacts`: the friends list. */
@@ -14,6 +14,7 @@ export async function run({ client, json, print, note }: CommandContext): Promis
   const now = new Date();
   const rows = answer.contacts.map((contact) => [
     ...personRow(contact, now),
+    describeKey(contact),
     contact.unread === 0 ? '' : count(contact.unread, 'unread message'),
   ]);
   for (const line of table(rows)) print(line);

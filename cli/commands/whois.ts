@@ -1,7 +1,7 @@
 import type { CommandContext } from '../command.ts';
 import { friendlyTime, table } from '../display.ts';
 import { EXIT } from '../exit-code.ts';
-import { describePresence } from '../people.ts';
+import { describeKey, describePresence } from '../people.ts';
 import { safeJson, safeLine } from '../terminal-text.ts';
 
 /** `tincan whois NAME`: looks somebody up. */
@@ -21,6 +21,7 @@ export async function run(
     ...(found.name === null ? [] : [['name', safeLine(found.name)]]),
     ...(found.petname === null ? [] : [['petname', safeLine(found.petname)]]),
     ['presence', describePresence(found, now)],
+    ['key', describeKey(found)],
     ['known from', found.source],
     ...(certificate === null
       ? []

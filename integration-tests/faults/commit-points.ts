@@ -78,6 +78,8 @@ const NOT_FOR_EVERYDAY: Record<string, string> = {
   'messages.refused': 'a message is refused only where a protocol was broken',
   'mailbox.expire': 'runs an hour after the start, over what is three weeks old',
   'prekeys.expire': 'runs an hour after the start, over what is a month old',
+  'key-changes.put': 'a name goes to another key only where a phonebook gave it away',
+  'key-changes.accept': 'the same',
 };
 
 /**

@@ -173,6 +173,8 @@ export const STEPS: readonly Step[] = [
       if (contacts.length === 0) await ada.client.call('addContact', add, { signal });
       await ada.client.call('removeContact', { who: ben.peerId }, { signal });
       await ada.client.call('addContact', add, { signal });
+      for (const verified of [true, false])
+        await ada.client.call('verify', { who: ben.peerId, verified }, { signal });
     },
   },
   {

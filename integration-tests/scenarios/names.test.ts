@@ -74,12 +74,17 @@ scenario('a released name can be claimed by somebody else; who pinned it is warn
   await ada.client.call('addContact', { who: 'ben' }, { signal });
   await ben.client.call('releaseName', {}, { signal });
   await cleo.client.call('claimName', { name: 'ben' }, { signal });
-  // The pin holds: what is sent to ben goes to the ben that ada knows, and a lookup warns.
+  // The pin holds: what is sent to ben goes to the ben that ada knows, and a lookup warns. From then on the user decides.
   const sent = await ada.client.call('send', { to: 'ben', text: 'still you?' }, { signal });
   assert.equal(sent.to, ben.peerId);
   const found = await ada.client.call('whois', { who: 'ben' }, { signal });
-  assert.equal(found.peerId, cleo.peerId);
-  assert.match(found.warning ?? '', new RegExp(ben.peerId));
+  assert.equal(found.peerId, ben.peerId);
+  assert.equal(found.keyChange?.claimed, cleo.peerId);
+  assert.match(found.warning ?? '', new RegExp(cleo.peerId));
+  await assert.rejects(ada.client.call('send', { to: 'ben', text: 'still you?' }, { signal }), {
+    code: 'conflict',
+    field: 'to',
+  });
   const { warnings } = await ada.client.call('status', {}, { signal });
   assert.match(warnings.join('\n'), new RegExp(cleo.peerId));
 });

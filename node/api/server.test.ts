@@ -38,6 +38,9 @@ const execute = promisify(execFile);
 
 const BODIES: Partial<Record<RouteName, object>> = {
   claimName: { name: 'ada' },
+  verify: { verified: true },
+  compareCode: { code: 'x' },
+  decideKeyChange: { decision: 'keep', claimed: 'y' },
   addContact: { who: 'ben' },
   connect: { who: 'ben' },
   send: { to: 'ben', text: 'hello' },

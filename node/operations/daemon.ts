@@ -1,4 +1,4 @@
-import type { PeerView } from '../../protocols/control/contract.ts';
+import type { KeyChangeView, PeerView } from '../../protocols/control/contract.ts';
 import type { BootstrapLink } from '../bootstrap-link.ts';
 import type { DaemonConfig } from '../config.ts';
 import type { Delivery } from '../delivery/delivery.ts';
@@ -10,6 +10,7 @@ import type { KeepInTouch } from '../keep-in-touch.ts';
 import type { NamesForViews } from '../message-view.ts';
 import type { OwnName } from '../own-name.ts';
 import { parsePeerId } from '../peer-ids.ts';
+import type { KeyChange } from '../pinned-names.ts';
 import type { Reach } from '../reach.ts';
 import type { NodeStore } from '../store/operations.ts';
 
@@ -57,5 +58,16 @@ export function peerView(
     online: presence.online || connected !== null,
     lastSeenAt: isoOrNull(presence.lastSeenMs),
     connected,
+    verified: directory.verifiedMs(peerId) !== null,
   };
+}
+
+/** A change of a key for the API. */
+export function keyChangeView({ seenMs, ...change }: KeyChange): KeyChangeView {
+  return { ...change, seenAt: new Date(seenMs).toISOString() };
+}
+
+/** As `keyChangeView`; null for none. */
+export function keyChangeOrNull(change: KeyChange | null | undefined): KeyChangeView | null {
+  return change === null || change === undefined ? null : keyChangeView(change);
 }

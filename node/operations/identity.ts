@@ -3,14 +3,18 @@ import type { ControlOperations, OperationResult, StatusView } from '../../proto
 import { DHT_PROTOCOL } from '../../protocols/dht/service.ts';
 import { formatInvite, newInviteToken } from '../invite.ts';
 import { byReach } from '../peer-addresses.ts';
+import { describeChange } from '../pinned-names.ts';
 import { isoOrNull } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
+
+/** A status with more would not be read; they come up again when the first are decided. */
+const MAX_CHANGES_SHOWN = 20;
 
 /** Who this daemon is and how it is doing. */
 export function identityOperations(
   daemon: Daemon,
 ): Pick<ControlOperations, 'status' | 'identity' | 'claimName' | 'releaseName' | 'invite'> {
-  const { config, host, links, ownName, self, store } = daemon;
+  const { config, directory, host, links, ownName, self, store } = daemon;
 
   const multiaddrs = (): string[] => host.getMultiaddrs().map(String);
 
@@ -50,7 +54,7 @@ export function identityOperations(
         outbox: { messages: summary.undelivered, oldestAt: isoOrNull(summary.oldestMs) },
         unread: summary.unread,
         allowUnsealed: config.allowUnsealed,
-        warnings: [...daemon.warnings],
+        warnings: [...directory.changes.slice(0, MAX_CHANGES_SHOWN).map(describeChange), ...daemon.warnings],
       };
     },
 

@@ -82,7 +82,11 @@ export function messageOperations(
 
   return {
     async send({ to, text, wait, timeoutMs }, { signal }) {
-      return sendTo(await directory.resolve(to, { signal, field: 'to' }), text, { wait, timeoutMs, signal });
+      return sendTo(await directory.recipient(to, { signal, field: 'to' }), text, {
+        wait,
+        timeoutMs,
+        signal,
+      });
     },
 
     async message({ id }) {

@@ -4,7 +4,7 @@ import { normaliseName } from '../../protocols/phonebook/name.ts';
 import type { ListEntry } from '../../protocols/phonebook/protocol.ts';
 import { kindOf } from '../host.ts';
 import { parsePeerId, peerIdOf } from '../peer-ids.ts';
-import { peerView } from './daemon.ts';
+import { keyChangeOrNull, peerView } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
 
 /** Pages of a phonebook's listing that one `peers` takes at the most: 2,000 people. */
@@ -31,6 +31,7 @@ export function peopleOperations(
       ...here(peerId),
       addedAt: new Date(contact?.addedMs ?? daemon.nowMs()).toISOString(),
       unread: await store.call('history.unread', { peer: peerId }),
+      keyChange: keyChangeOrNull(directory.changeOf(peerId)),
     };
   };
 
@@ -121,6 +122,8 @@ export function peopleOperations(
               },
         source: found.source,
         warning: found.warning,
+        keyChange: keyChangeOrNull(found.change),
+        blocked: found.blocked,
       };
     },
 
@@ -129,7 +132,7 @@ export function peopleOperations(
     },
 
     async addContact({ who, petname }, { signal }) {
-      const peerId = await directory.resolve(who, { signal });
+      const peerId = await directory.recipient(who, { signal });
       if (peerId === self) {
         throw new ControlError('invalid', 'that is this daemon itself', {
           field: 'who',

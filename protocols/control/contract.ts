@@ -24,6 +24,7 @@ const Petname = z
   .max(64)
   .refine((text) => text.isWellFormed(), 'a petname has to be valid Unicode: it holds half a surrogate pair');
 const WhoParams = z.object({ who: Who });
+const SafetyCode = z.string().min(1).max(400).describe('The text of a QR code of theirs, or 60 digits');
 /** Ours are UUIDs of version 7; what others make of their 16 bytes must not make an answer fail. */
 const MessageId = z.guid();
 const Cursor = z.string().max(200).describe('Opaque: hand back what an earlier answer gave');
@@ -103,7 +104,23 @@ export const Peer = z.object({
   online: z.boolean(),
   lastSeenAt: Time.nullable(),
   connected: z.enum(['direct', 'relayed']).nullable(),
+  verified: z.boolean().describe('Whether the user has compared the key and marked it as verified'),
 });
+
+/** A name that a phonebook has given to another key than the one it is pinned to. */
+export const KeyChange = z.object({
+  name: z.string(),
+  known: PeerId.describe('The key that the name stands for here'),
+  claimed: PeerId.describe('The key that the phonebook has given it to'),
+  phonebook: PeerId,
+  seenAt: Time,
+});
+
+const Blocked = z
+  .boolean()
+  .describe(
+    'Whether sending to what was asked for is refused: the name is in question until the user decides',
+  );
 
 export const Whois = Peer.extend({
   multiaddrs: z.array(Multiaddr),
@@ -113,9 +130,40 @@ export const Whois = Peer.extend({
     .enum(['contact', 'phonebook', 'dht', 'invite', 'connection', 'peer-id'])
     .describe('Where the answer came from'),
   warning: z.string().nullable().describe('Set when a name this daemon has pinned now names another key'),
+  keyChange: KeyChange.nullable().describe('A change that this peer has to do with, not decided yet'),
+  blocked: Blocked,
 });
 
-export const Contact = Peer.extend({ addedAt: Time, unread: z.int() });
+export const Contact = Peer.extend({
+  addedAt: Time,
+  unread: z.int(),
+  keyChange: KeyChange.nullable().describe('A change that this peer has to do with, not decided yet'),
+});
+
+const SafetyNumber = z
+  .string()
+  .describe('60 digits in twelve groups of five; the same at the other end if both have the right key');
+
+export const Verification = Peer.pick({ peerId: true, name: true, petname: true, verified: true }).extend({
+  verifiedAt: Time.nullable(),
+  safetyNumber: SafetyNumber,
+  code: z.string().describe('The same as text for a QR code, to be scanned at the other end'),
+  keyChange: KeyChange.nullable(),
+  blocked: Blocked,
+});
+
+export const Comparison = z.object({
+  result: z
+    .enum(['match', 'mismatch', 'own'])
+    .describe("Whether the code fits the key known here; 'own' is the code of this end's own screen"),
+  detail: z.string(),
+});
+
+export const KeyChangeDetail = KeyChange.extend({
+  knownVerified: z.boolean(),
+  knownSafetyNumber: SafetyNumber,
+  claimedSafetyNumber: SafetyNumber,
+});
 
 export const Conversation = z.object({
   peerId: PeerId,
@@ -267,6 +315,45 @@ export const contract = {
     response: Whois,
     errors: ['not-found', 'conflict', 'timeout'],
   },
+  verification: {
+    summary: 'The safety number with somebody, to be compared by another way',
+    params: WhoParams,
+    response: Verification,
+    errors: ['not-found', 'conflict', 'timeout'],
+  },
+  verify: {
+    summary: 'Mark a key as verified, or take the mark back',
+    params: WhoParams,
+    body: z.object({
+      verified: z.boolean(),
+      code: SafetyCode.optional().describe('Mark only if this is what their screen shows'),
+    }),
+    response: Verification,
+    errors: ['not-found', 'conflict', 'timeout'],
+  },
+  compareCode: {
+    summary: 'Compare a code from their screen, or the number they read out',
+    params: WhoParams,
+    body: z.object({ code: SafetyCode }),
+    response: Comparison,
+    errors: ['not-found', 'conflict', 'timeout'],
+  },
+  keyChange: {
+    summary: 'The two keys between which the user has to decide',
+    params: WhoParams,
+    response: KeyChangeDetail,
+    errors: ['not-found'],
+  },
+  decideKeyChange: {
+    summary: 'Keep the known key, or take the new one',
+    params: WhoParams,
+    body: z.object({
+      decision: z.enum(['keep', 'accept']),
+      claimed: PeerId.describe('The new key that the user was shown'),
+    }),
+    response: Peer,
+    errors: ['not-found', 'conflict'],
+  },
   contacts: { summary: 'The friends list', response: z.object({ contacts: z.array(Contact) }), errors: [] },
   addContact: {
     summary: 'Add a friend',
@@ -368,6 +455,7 @@ export type ControlOperations = {
 
 export type MessageView = z.output<typeof Message>;
 export type PeerView = z.output<typeof Peer>;
+export type KeyChangeView = z.output<typeof KeyChange>;
 export type StatusView = z.output<typeof Status>;
 export type SendLineView = z.output<typeof SendLine>;
 export type SendLineAnswerView = z.output<typeof SendLineAnswer>;
