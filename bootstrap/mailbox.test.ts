@@ -22,6 +22,7 @@ import type { GroupOf } from './peer-groups.ts';
 import { mailboxLimits } from './mailbox-limits.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import { MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
+import type { DepositBatch } from './mailbox-table.ts';
 
 const peer = async (): Promise<PeerId> => peerIdFromPrivateKey(await generateKeyPair('Ed25519'));
 const [alice, bob, carol, dave] = await Promise.all([peer(), peer(), peer(), peer()]);
@@ -381,6 +382,26 @@ test('who deposits too often is told when to come back', async (t) => {
     Status.STORED,
     Status.RATE_LIMITED,
   ]);
+});
+
+test('no more of a network chunk goes to the store than what is deposited', async (t) => {
+  const [one] = deposits(bob, 'a');
+  const chunk = Buffer.concat([new Uint8Array(60_000), one!.recipient]);
+  let batch: DepositBatch | undefined;
+  const mail = mailbox({
+    store: {
+      call: async (_: string, argument: DepositBatch) => {
+        batch = argument;
+        return { statuses: Uint8Array.of(0), keptUntilMs: Float64Array.of(1) };
+      },
+    } as unknown as MailboxInit['store'],
+    limits: small,
+    nowMs: () => START_MS,
+    onStoreError: assert.fail,
+  });
+  t.after(() => mail.stop());
+  await mail.deposit(alice, [{ ...one!, recipient: chunk.subarray(60_000) }]);
+  assert.equal(batch!.recipients[0]!.buffer.byteLength, one!.recipient.byteLength);
 });
 
 test('a full disk is told to who deposits and who collects, and passes', async (t) => {

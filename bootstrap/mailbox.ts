@@ -327,8 +327,8 @@ function pack(
       recipient = recipients.length;
       indexes.set(key, recipient);
       keys.push(key);
-      // A copy: a view would take the whole network chunk along to the worker.
-      recipients.push(deposit.recipient.slice());
+      // A copy: a view would take the whole network chunk along to the worker. (`slice` of a Buffer is a view.)
+      recipients.push(new Uint8Array(deposit.recipient));
     }
     total += BLOB_ID_BYTES + deposit.blob.byteLength;
     fields[i * DEPOSIT_FIELDS] = recipient;

@@ -30,8 +30,9 @@ export function peerIdToBytes(peerId: PeerId): Uint8Array {
 /** The peer id that bytes stand for, undefined when they stand for none. */
 export function peerIdFromBytes(bytes: Uint8Array): PeerId | undefined {
   if (!isPeerIdBytes(bytes)) return undefined;
-  // A copy: the bytes are often a view on a network chunk, which would be kept alive with the peer id.
-  const copy = bytes.slice();
+  // A copy: the bytes are often a view on a network chunk, which would be kept alive with the peer id. (`slice` of a Buffer
+  // is a view.)
+  const copy = new Uint8Array(bytes);
   try {
     return peerIdFromMultihash({
       code: copy[0]!,
