@@ -128,6 +128,8 @@ void test('the data directory is ~/.tincan unless said otherwise', () => {
 
 void test('variables are named after keys', () => {
   for (const { key, env } of SETTINGS) {
-    if (key !== 'data_dir') assert.equal(env, `TINCAN_${key.toUpperCase()}`);
+    // TINCAN_PASSPHRASE is the passphrase itself.
+    if (key === 'passphrase') assert.equal(env, 'TINCAN_USE_PASSPHRASE');
+    else if (key !== 'data_dir') assert.equal(env, `TINCAN_${key.toUpperCase()}`);
   }
 });

@@ -181,7 +181,8 @@ function readTable(
   return table;
 }
 
-function expandPath(path: string, home: string, base: string): string {
+/** A path as a shell would take it: `~` is the home directory, and what is relative begins at `base`. */
+export function expandPath(path: string, home: string = homedir(), base: string = process.cwd()): string {
   if (path === '~') return home;
   return path.startsWith('~/') ? join(home, path.slice(2)) : resolve(base, path);
 }

@@ -88,6 +88,7 @@ export async function startDaemon(
     `--bootstrap=${bootstrap}`,
     '--listen=/ip4/127.0.0.1/tcp/0',
     '--allow-unsealed',
+    '--no-passphrase',
     '--log-level=error',
     ...more,
   ]);

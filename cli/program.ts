@@ -7,6 +7,7 @@ import { addSettingOptions, givenFlags } from './setting-options.ts';
 import { readVersion } from './version.ts';
 import type { ControlClient } from '../protocols/control/client.ts';
 import type { CommandContext, CommandModule } from './command.ts';
+import type { PassphraseFlags } from './commands/passphrase-change.ts';
 import type { Program, SettingValue } from './settings.ts';
 
 const WHO = 'a petname, a name, a peer id or an invite';
@@ -126,6 +127,8 @@ function buildProgram(exit: (code: number) => void): Command {
     .description('look over a data directory while nothing runs on it')
     .option('--repair', 'make a new store of what can be read of a damaged one, which is kept')
     .option('--start-empty', 'with --repair: begin anew where nothing can be read')
+    .option('--passphrase-file <FILE>', 'read the passphrase from the first line of this file')
+    .option('--no-passphrase', 'with --repair, of a store that is not sealed yet: use no passphrase')
     .helpGroup('Programs:')
     .action(async ({ repair, startEmpty }: { repair?: boolean; startEmpty?: boolean }, command: Command) => {
       const json = program.opts<{ json?: boolean }>().json === true;
@@ -137,6 +140,23 @@ function buildProgram(exit: (code: number) => void): Command {
         process.stderr.write(`tincan doctor: ${describeError(error)}\n`);
         exit(exitCodeOf(error));
       }
+    });
+
+  program
+    .command('passphrase')
+    .description('what protects the data directory')
+    .helpGroup('Programs:')
+    .command('change')
+    .description('choose another passphrase, while the daemon runs or not')
+    .option(
+      '--passphrase-file <FILE>',
+      'read the old one from the first line of this file (TINCAN_PASSPHRASE)',
+    )
+    .option('--new-passphrase-file <FILE>', 'the same for the new one (TINCAN_NEW_PASSPHRASE)')
+    .option('--no-passphrase', 'do without one from now on')
+    .action(async (flags: PassphraseFlags) => {
+      const { run } = await import('./commands/passphrase-change.ts');
+      exit(await run(program.opts<{ dataDir?: string }>().dataDir, flags));
     });
 
   program.commandsGroup('You:');

@@ -1,7 +1,8 @@
 import type { Configuration, Resolved } from './configuration.ts';
 import { UsageError } from './exit-code.ts';
 import { exampleOf, propertyOf } from './settings.ts';
-import type { Program } from './settings.ts';
+import type { Program, Setting } from './settings.ts';
+import type { KeyState } from './passphrase.ts';
 import { readVersion } from './version.ts';
 
 /** What a program says when it is ready. */
@@ -14,6 +15,8 @@ export interface Ready {
 export interface RunOptions {
   signal: AbortSignal;
   onReady: (ready: Ready) => void;
+  /** Of a daemon's data directory; null for none. */
+  askPassphrase: (state: KeyState) => Promise<string | null>;
 }
 
 /**
@@ -30,7 +33,7 @@ export async function runProgram(
   await checkMultiaddrs(configuration.settings);
   const config: Record<string, unknown> = {};
   for (const { setting, value } of configuration.settings) {
-    if (value !== null) config[propertyOf(setting)] = value;
+    if (value !== null && !isPassphrase(setting)) config[propertyOf(setting)] = value;
   }
   if (program === 'daemon') {
     const { runDaemon } = await import('../node/main.ts');
@@ -42,6 +45,11 @@ export async function runProgram(
     const { runBootstrap } = await import('../bootstrap/main.ts');
     await runBootstrap(config as unknown as Parameters<typeof runBootstrap>[0], options);
   }
+}
+
+/** What is only for `askPassphrase`. */
+function isPassphrase({ key }: Setting): boolean {
+  return key === 'passphrase' || key === 'passphrase_file';
 }
 
 async function checkMultiaddrs(settings: readonly Resolved[]): Promise<void> {
@@ -82,11 +90,28 @@ export async function runDoctor(
   program: Program,
   dataDir: string,
   options: { repair: boolean; startEmpty: boolean; nowMs: number },
+  askPassphrase: RunOptions['askPassphrase'],
 ): Promise<Diagnosis> {
   if (program === 'daemon') {
     const { examineDaemon } = await import('../node/doctor.ts');
-    return examineDaemon(dataDir, options);
+    return examineDaemon(dataDir, options, askPassphrase);
   }
   const { examineBootstrap } = await import('../bootstrap/doctor.ts');
   return examineBootstrap(dataDir, options);
+}
+
+/** What is known of a data directory's key without a passphrase. */
+export async function keyStateOf(dataDir: string): Promise<KeyState> {
+  const { keyStateOf } = await import('../node/at-rest/key-file.ts');
+  return keyStateOf(dataDir);
+}
+
+/** Wraps the data key anew; null stands for no passphrase. */
+export async function changePassphrase(
+  dataDir: string,
+  from: string | null,
+  to: string | null,
+): Promise<void> {
+  const { changePassphrase } = await import('../node/at-rest/key-file.ts');
+  changePassphrase(dataDir, from, to);
 }

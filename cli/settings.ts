@@ -106,6 +106,22 @@ export const SETTINGS: readonly Setting[] = [
     help: 'let messages wait in mailboxes without end-to-end encryption, readable by who runs the bootstrap node',
   },
   {
+    key: 'passphrase_file',
+    env: 'TINCAN_PASSPHRASE_FILE',
+    type: 'text',
+    placeholder: 'FILE',
+    shape: 'path',
+    defaults: { daemon: null },
+    help: 'read the passphrase from the first line of this file; it may also be in TINCAN_PASSPHRASE',
+  },
+  {
+    key: 'passphrase',
+    env: 'TINCAN_USE_PASSPHRASE',
+    type: 'switch',
+    defaults: { daemon: true },
+    help: 'protect what is on the disk with a passphrase, chosen at the first start',
+  },
+  {
     key: 'read_receipts',
     env: 'TINCAN_READ_RECEIPTS',
     type: 'switch',

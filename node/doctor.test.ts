@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -8,14 +16,21 @@ import type { TestContext } from 'node:test';
 import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import type { Diagnosis } from '../protocols/group-commit/doctor.ts';
 import { examineDaemon } from './doctor.ts';
-import { testStore } from './store/store-fixture.ts';
+import { encodeDataKey, newDataKey } from './at-rest/data-key.ts';
+import { keyFileOf } from './at-rest/key-file.ts';
+import { writeSecretFile } from './at-rest/secret-file.ts';
+import { TEST_DATA_KEY, testStore } from './store/store-fixture.ts';
 import { storeWarnings } from './store-warnings.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
+
+/** As little work as Argon2id allows. */
+const CHEAP = { memoryKiB: 8, passes: 1, lanes: 1 };
 
 async function home(t: TestContext): Promise<string> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tincan-doctor-test-'));
   t.after(() => rmSync(dataDir, { recursive: true }));
   await loadOrCreateIdentity(join(dataDir, 'identity.key'));
+  writeSecretFile(keyFileOf(dataDir), encodeDataKey(TEST_DATA_KEY, null));
   const store = testStore(join(dataDir, 'daemon.db'));
   store.operations['messages.send']({ items: [{ peer: '12D3KooWBen', text: 'hello' }], nowMs: 1000 });
   store.close();
@@ -23,7 +38,11 @@ async function home(t: TestContext): Promise<string> {
 }
 
 const look = (dataDir: string, options: { repair?: boolean; startEmpty?: boolean; nowMs?: number } = {}) =>
-  examineDaemon(dataDir, { repair: false, startEmpty: false, nowMs: Date.now(), ...options });
+  examineDaemon(
+    dataDir,
+    { repair: false, startEmpty: false, nowMs: Date.now(), ...options },
+    async () => null,
+  );
 
 /** Names of what is wrong. */
 const wrong = ({ checks }: Diagnosis): string[] => checks.filter(({ ok }) => !ok).map(({ name }) => name);
@@ -33,7 +52,7 @@ void test('what is well is said to be, and left as it is', async (t) => {
   const { ok, checks, repair } = await look(dataDir, { repair: true });
   assert.ok(ok, JSON.stringify(checks));
   assert.equal(repair, null);
-  assert.deepEqual(readdirSync(dataDir).toSorted(), ['daemon.db', 'identity.key']);
+  assert.deepEqual(readdirSync(dataDir).toSorted(), ['daemon.db', 'data.key', 'identity.key']);
 });
 
 void test('each thing that is wrong is named, with what to do', async (t) => {
@@ -69,11 +88,34 @@ void test('where nothing can be read, nothing is done without being told to', as
   const refused = await look(dataDir, { repair: true });
   assert.deepEqual(wrong(refused), ['database', 'repair']);
   assert.match(refused.checks.find(({ name }) => name === 'repair')!.todo!, /--start-empty/);
-  assert.deepEqual(readdirSync(dataDir).toSorted(), ['daemon.db', 'identity.key']);
+  assert.deepEqual(readdirSync(dataDir).toSorted(), ['daemon.db', 'data.key', 'identity.key']);
   const begun = await look(dataDir, { repair: true, startEmpty: true });
   assert.ok(begun.ok);
   assert.ok(existsSync(begun.repair!.damaged));
   assert.ok((await look(dataDir)).ok);
+});
+
+void test('without the right data key, nothing is taken for damaged', async (t) => {
+  const dataDir = await home(t);
+  const sealed = readFileSync(join(dataDir, 'daemon.db'));
+  rmSync(keyFileOf(dataDir));
+  const missing = await look(dataDir, { repair: true });
+  assert.deepEqual(wrong(missing), ['data key']);
+  assert.match(missing.checks[0]!.detail, /missing/);
+  writeSecretFile(keyFileOf(dataDir), encodeDataKey(newDataKey(), null));
+  const foreign = await look(dataDir, { repair: true });
+  assert.deepEqual(wrong(foreign), ['database']);
+  assert.match(JSON.stringify(foreign.checks), /not the key/);
+  writeFileSync(keyFileOf(dataDir), 'no key');
+  assert.deepEqual(wrong(await look(dataDir, { repair: true })), ['data key']);
+  assert.deepEqual(readFileSync(join(dataDir, 'daemon.db')), sealed);
+  const asked = { repair: false, startEmpty: false, nowMs: Date.now() };
+  writeSecretFile(keyFileOf(dataDir), encodeDataKey(TEST_DATA_KEY, 'a passphrase', CHEAP));
+  assert.ok((await examineDaemon(dataDir, asked, async () => 'a passphrase')).ok);
+  await assert.rejects(
+    examineDaemon(dataDir, asked, async () => 'another one'),
+    { code: 'wrong-passphrase' },
+  );
 });
 
 void test('an empty data directory is no fault', async (t) => {

@@ -1,8 +1,18 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { examine } from '../protocols/group-commit/doctor.ts';
 import type { Diagnosis, DoctorOptions } from '../protocols/group-commit/doctor.ts';
+import { isHeld, versionIn } from '../protocols/group-commit/repair.ts';
+import { DataKeyError, newDataKey } from './at-rest/data-key.ts';
+import { keyStateOf, openOrCreateKeyFile, requireKeyFile } from './at-rest/key-file.ts';
+import type { AskPassphrase } from './at-rest/key-file.ts';
+import { rowSealer } from './at-rest/row-sealer.ts';
+import { readIdentity } from './at-rest/sealed-identity.ts';
+import { STORE_FILE } from './daemon-store.ts';
 import { mendNodeStore } from './store/mend.ts';
 import type { ConversationLoss, NodeLosses } from './store/mend.ts';
-import { migrate, NODE_STORE_VERSION } from './store/schema.ts';
+import { migrate, NODE_STORE_VERSION, SEALED_VERSION } from './store/schema.ts';
+import { sealedColumns } from './store/sealed-columns.ts';
 
 const messages = (n: number): string => `${n.toLocaleString('en-GB')} message${n === 1 ? '' : 's'}`;
 
@@ -34,16 +44,49 @@ function describe({ conversations, nobodys, chains, contacts }: NodeLosses): str
   ];
 }
 
-/** Looks a daemon's data directory over, and repairs its store if asked to. */
-export function examineDaemon(dataDir: string, options: DoctorOptions): Promise<Diagnosis> {
+/** The data key; one made up where nothing is sealed, or nothing will be read. */
+async function dataKeyOf(dataDir: string, repair: boolean, askPassphrase: AskPassphrase): Promise<Buffer> {
+  const file = join(dataDir, STORE_FILE);
+  if (isHeld(file)) return newDataKey();
+  const state = keyStateOf(dataDir);
+  if (state !== 'absent') return requireKeyFile(dataDir, await askPassphrase(state));
+  const isSealed = existsSync(file) && (versionIn(file) ?? 0) >= SEALED_VERSION;
+  if (isSealed) return requireKeyFile(dataDir, null);
+  // A store that is made anew is sealed.
+  return repair && existsSync(file) ? openOrCreateKeyFile(dataDir, await askPassphrase(state)) : newDataKey();
+}
+
+/**
+ * Looks a daemon's data directory over, and repairs its store if asked to.
+ *
+ * @throws DataKeyError `wrong-passphrase`, and what `askPassphrase` throws
+ */
+export async function examineDaemon(
+  dataDir: string,
+  options: DoctorOptions,
+  askPassphrase: AskPassphrase,
+): Promise<Diagnosis> {
+  let dataKey: Buffer;
+  try {
+    dataKey = await dataKeyOf(dataDir, options.repair, askPassphrase);
+  } catch (error) {
+    if (!(error instanceof DataKeyError) || error.code === 'wrong-passphrase') throw error;
+    const todo = error.code === 'exposed' ? null : 'nothing else has it: put it back from a backup';
+    const check = { ok: false, name: 'data key', detail: error.message, todo };
+    return { store: join(dataDir, STORE_FILE), checks: [check], repair: null, ok: false };
+  }
+  const sealer = rowSealer(dataKey);
+  dataKey.fill(0);
+  const sealed = sealedColumns(sealer);
   return examine(
     {
       dataDir,
-      fileName: 'daemon.db',
+      fileName: STORE_FILE,
       version: NODE_STORE_VERSION,
-      migrate,
-      mend: mendNodeStore,
+      migrate: (database, version) => migrate(database, sealed, version),
+      mend: (database) => mendNodeStore(database, sealed),
       describe,
+      readIdentity: (file) => readIdentity(file, sealer),
     },
     options,
   );

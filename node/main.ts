@@ -1,17 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PeerId } from '@libp2p/interface';
-import { StoreClient } from '../protocols/group-commit/client.ts';
 import { keepConnectionRoom } from '../protocols/transport/connection-room.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { DAEMON_LIMITS } from '../protocols/transport/limits.ts';
-import { loadOrCreateIdentity } from '../protocols/transport/identity-file.ts';
 import { controlServer } from './api/server.ts';
+import type { AskPassphrase } from './at-rest/key-file.ts';
+import { sealedIdentity } from './at-rest/sealed-identity.ts';
 import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
 import { chatService } from './chat-service.ts';
 import type { DaemonConfig, Ready } from './config.ts';
 import { controlFiles } from './control-files.ts';
+import { openDaemonStore } from './daemon-store.ts';
 import { delivery as createDelivery } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/delivery.ts';
 import { deliveryEvents } from './delivery-events.ts';
@@ -34,7 +35,6 @@ import { trustOperations } from './operations/trust.ts';
 import { ownCard } from './own-card.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
-import { openNodeStore } from './store/file.ts';
 import { storeWarnings } from './store-warnings.ts';
 import { warningList } from './warnings.ts';
 
@@ -43,6 +43,8 @@ export interface RunOptions {
   signal: AbortSignal;
   /** Called once, when everything answers. */
   onReady: (ready: Ready) => void;
+  /** Asked before anything else happens in the data directory. */
+  askPassphrase: AskPassphrase;
   version: string;
 }
 
@@ -50,12 +52,13 @@ export interface RunOptions {
  * Runs a daemon until the signal fires: identity and store in the data directory, a libp2p node, links to the bootstrap
  * nodes, delivery, and the API for clients.
  *
- * @throws StoreError `held` when another process has the data directory, `corrupt` when the store is damaged
+ * @throws StoreError `held` when another process has the data directory, `corrupt` when the store is damaged, `internal` with a
+ * DataKeyError as its cause when the store can't be opened with the key there is or the passphrase that was given
  * @throws ListenError, ControlError, SyntaxError for what is wrong with the configuration or the machine
  */
 export async function runDaemon(
   config: DaemonConfig,
-  { signal, onReady, version }: RunOptions,
+  { signal, onReady, askPassphrase, version }: RunOptions,
 ): Promise<void> {
   const nowMs = Date.now;
   const random = Math.random;
@@ -67,13 +70,10 @@ export async function runDaemon(
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const storeTrouble = storeWarnings(config.dataDir);
-  const store = stack.use(
-    StoreClient.openHere((data) => openNodeStore(data, storeTrouble.failed), {
-      file: join(config.dataDir, 'daemon.db'),
-    }),
-  );
+  const { store, sealer } = await openDaemonStore(config.dataDir, askPassphrase, storeTrouble.failed);
+  stack.use(store);
   store.onFailure = storeTrouble.failed;
-  const privateKey = await loadOrCreateIdentity(join(config.dataDir, 'identity.key'));
+  const privateKey = await sealedIdentity(join(config.dataDir, 'identity.key'), sealer);
   const host = await createHost({ config, privateKey, logger: libp2pLogger(log), nowMs });
   stack.defer(() => host.stop());
   stack.defer(() => stopping.abort());

@@ -1,10 +1,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { resolveConfiguration } from '../configuration.ts';
+import type { Configuration } from '../configuration.ts';
 import { EXIT } from '../exit-code.ts';
+import { askPassphrase, passphraseInit } from '../passphrase.ts';
 import { runDoctor } from '../programs.ts';
 import type { Diagnosis } from '../programs.ts';
 import type { Program, SettingValue } from '../settings.ts';
+import { stopSignal } from '../stop-signal.ts';
 
 export interface DoctorFlags {
   repair: boolean;
@@ -20,23 +23,28 @@ function hasStore(dataDir: string, file: string): boolean {
 }
 
 /** The data directory that is meant, and whose it is: what is in it says so. */
-function findDataDir(flags: Map<string, SettingValue>): { program: Program; dataDir: string } {
+function findDataDir(flags: Map<string, SettingValue>): {
+  program: Program;
+  dataDir: string;
+  settings: Configuration['settings'];
+} {
   const errors: unknown[] = [];
-  const dataDirs: string[] = [];
+  const found: Configuration[] = [];
   for (const program of ['daemon', 'bootstrap'] as const) {
     try {
       // Each has its own default, and keys of `config.toml` that the other doesn't know.
-      dataDirs.push(resolveConfiguration({ program, flags, env: process.env, parseToml: parse }).dataDir);
+      found.push(resolveConfiguration({ program, flags, env: process.env, parseToml: parse }));
     } catch (error) {
       errors.push(error);
     }
   }
-  if (dataDirs.length === 0) throw errors[0];
-  for (const dataDir of dataDirs) {
-    if (hasStore(dataDir, 'daemon.db')) return { program: 'daemon', dataDir };
-    if (hasStore(dataDir, 'bootstrap.db')) return { program: 'bootstrap', dataDir };
+  if (found.length === 0) throw errors[0];
+  for (const { dataDir, settings } of found) {
+    if (hasStore(dataDir, 'daemon.db')) return { program: 'daemon', dataDir, settings };
+    if (hasStore(dataDir, 'bootstrap.db')) return { program: 'bootstrap', dataDir, settings };
   }
-  return { program: 'daemon', dataDir: dataDirs.find((dataDir) => existsSync(dataDir)) ?? dataDirs[0]! };
+  const { dataDir, settings } = found.find(({ dataDir }) => existsSync(dataDir)) ?? found[0]!;
+  return { program: 'daemon', dataDir, settings };
 }
 
 /** `tincan doctor`: looks over a data directory that no program runs on. */
@@ -44,14 +52,17 @@ export async function run(
   flags: Map<string, SettingValue>,
   { repair, startEmpty, json }: DoctorFlags,
 ): Promise<number> {
-  const { program, dataDir } = findDataDir(flags);
+  const { program, dataDir, settings } = findDataDir(flags);
   if (!existsSync(dataDir)) {
     process.stderr.write(
       `tincan doctor: there is no data directory ${dataDir}; pick another with --data-dir\n`,
     );
     return EXIT.notFound;
   }
-  const diagnosis = await runDoctor(program, dataDir, { repair, startEmpty, nowMs: Date.now() });
+  const signal = stopSignal();
+  const diagnosis = await runDoctor(program, dataDir, { repair, startEmpty, nowMs: Date.now() }, (state) =>
+    askPassphrase(state, passphraseInit({ settings }, { signal })),
+  );
   process.stdout.write(json ? `${JSON.stringify(diagnosis)}\n` : reportText(diagnosis));
   return diagnosis.ok ? EXIT.ok : EXIT.failed;
 }

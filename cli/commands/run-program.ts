@@ -2,6 +2,7 @@ import { parse } from 'smol-toml';
 import { resolveConfiguration } from '../configuration.ts';
 import type { Configuration } from '../configuration.ts';
 import { describeError, exitCodeOf, EXIT } from '../exit-code.ts';
+import { askPassphrase, passphraseInit } from '../passphrase.ts';
 import { runProgram } from '../programs.ts';
 import type { Ready } from '../programs.ts';
 import type { Program, SettingValue } from '../settings.ts';
@@ -27,6 +28,7 @@ export async function run(
       onReady: (ready) => {
         process.stdout.write(json ? readyJson(ready) : readyText(program, ready, configuration));
       },
+      askPassphrase: (state) => askPassphrase(state, passphraseInit(configuration, { signal })),
     });
     return EXIT.ok;
   } catch (error) {

@@ -7,6 +7,7 @@ import { PHONEBOOK_LIMITS } from '../../bootstrap/phonebook-limits.ts';
 import { prekeyLimits } from '../../bootstrap/prekey-limits.ts';
 import { PREKEY_SCHEMA, prekeyTable } from '../../bootstrap/prekey-table.ts';
 import { REGISTRATION_SCHEMA, registrationTable } from '../../bootstrap/registration-table.ts';
+import { newDataKey } from '../../node/at-rest/data-key.ts';
 import { openNodeStore } from '../../node/store/file.ts';
 
 const NO_MAILBOXES = {
@@ -19,7 +20,10 @@ const NO_MAILBOXES = {
 
 /** The names of all operations of a daemon's store. */
 export function daemonOperations(): string[] {
-  const { database, operations } = openNodeStore({ file: ':memory:' });
+  const { database, operations } = openNodeStore({
+    file: ':memory:',
+    dataKey: newDataKey,
+  });
   database.close();
   return Object.keys(operations);
 }

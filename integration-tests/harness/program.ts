@@ -76,8 +76,15 @@ export interface Program {
 }
 
 export function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  // Nothing of the developer's own settings leaks in.
-  return { PATH: process.env['PATH'], HOME: '/nonexistent', TZ: 'UTC', ...env };
+  return {
+    // Nothing of the developer's own settings leaks in.
+    PATH: process.env['PATH'],
+    HOME: '/nonexistent',
+    TZ: 'UTC',
+    // Unless a test is about passphrases: nobody is there to be asked, and stretching one takes a while.
+    TINCAN_USE_PASSPHRASE: 'false',
+    ...env,
+  };
 }
 
 export function program(init: ProgramInit): Program {

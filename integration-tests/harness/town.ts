@@ -41,6 +41,8 @@ export interface DaemonOptions extends ProgramOptions {
   bootstrap?: readonly (Bootstrap | string)[];
   /** Whether messages may wait in mailboxes. Yes unless said. */
   allowUnsealed?: boolean;
+  /** Of the data directory. None unless given. */
+  passphrase?: string;
   dataDir?: string;
 }
 
@@ -97,12 +99,16 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
 
     async daemon(label, options = {}) {
       const { name, bootstrap = [], allowUnsealed = true, args = [], dataDir } = options;
-      const { place = LOOPBACK, env = {}, hook = false } = options;
+      const { place = LOOPBACK, hook = false, passphrase } = options;
+      const env =
+        passphrase === undefined
+          ? options.env
+          : { ...options.env, TINCAN_USE_PASSPHRASE: 'true', TINCAN_PASSPHRASE: passphrase };
       const home = dataDir ?? join(folder, label);
       const node = add({
         label: `daemon of ${label}`,
         prefix: place.prefix,
-        env,
+        env: env ?? {},
         hook,
         args: () => [
           'daemon',

@@ -7,6 +7,7 @@ import { later } from './clock.ts';
 import { storedRow } from './damage.ts';
 import type { ClockReading } from './clock.ts';
 import { OUTGOING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /**
  * Chains one author may begin with one recipient. A new one begins when an author restores a backup; a hostile one could
@@ -85,14 +86,14 @@ function storedRanges(text: string): Range[] {
   }
 }
 
-function fromRow(row: ChainRow): Chain {
+function fromRow(row: ChainRow, sealed: SealedColumns): Chain {
   return {
     id: row.id,
     peer: row.peer,
     direction: row.direction,
     chain: row.chain,
     lastCounter: row.last_counter,
-    lastHash: row.last_hash,
+    lastHash: sealed.lastHash.open(row.last_hash, row.id),
     clock: { ms: row.clock_ms, count: row.clock_count },
     delivered: storedRanges(row.delivered),
     stored: storedRanges(row.stored),
@@ -106,10 +107,11 @@ function fromRow(row: ChainRow): Chain {
 const keyOf = (peer: number, direction: number, chain: Uint8Array): string =>
   `${peer}/${direction}/${Buffer.from(chain.buffer, chain.byteOffset, chain.byteLength).toString('hex')}`;
 
-export function openChains(database: DatabaseSync): Chains {
-  const selectPeer = database.prepare('SELECT id FROM peers WHERE peer_id = ?');
+export function openChains(database: DatabaseSync, sealed: SealedColumns): Chains {
+  const selectPeer = database.prepare('SELECT id FROM peers WHERE peer_id_index = ?');
   const selectPeerId = database.prepare('SELECT peer_id FROM peers WHERE id = ?');
-  const insertPeer = database.prepare('INSERT INTO peers (peer_id) VALUES (?)');
+  const insertPeer = database.prepare('INSERT INTO peers (id, peer_id_index, peer_id) VALUES (?, ?, ?)');
+  const selectNewPeer = database.prepare('SELECT coalesce(max(id), 0) + 1 AS id FROM peers');
   const selectChain = database.prepare('SELECT * FROM chains WHERE id = ?');
   const selectByBytes = database.prepare(
     'SELECT * FROM chains WHERE peer = ? AND direction = ? AND chain = ?',
@@ -142,7 +144,7 @@ export function openChains(database: DatabaseSync): Chains {
   const remember = (row: ChainRow): Chain => {
     const known = chains.get(row.id);
     if (known !== undefined) return known;
-    const chain = fromRow(row);
+    const chain = fromRow(row, sealed);
     chains.set(chain.id, chain);
     byBytes.set(keyOf(chain.peer, chain.direction, chain.chain), chain);
     return chain;
@@ -153,7 +155,7 @@ export function openChains(database: DatabaseSync): Chains {
     findPeer(peerId) {
       let key = peerKeys.get(peerId);
       if (key === undefined) {
-        key = (selectPeer.get(peerId) as { id: number } | undefined)?.id;
+        key = (selectPeer.get(sealed.peerIdIndex(peerId)) as { id: number } | undefined)?.id;
         if (key !== undefined) peerKeys.set(peerId, key);
       }
       return key;
@@ -161,7 +163,8 @@ export function openChains(database: DatabaseSync): Chains {
     peerKey(peerId) {
       let key = self.findPeer(peerId);
       if (key === undefined) {
-        key = Number(insertPeer.run(peerId).lastInsertRowid);
+        key = (selectNewPeer.get() as { id: number }).id;
+        insertPeer.run(key, sealed.peerIdIndex(peerId), sealed.peerId.sealText(peerId, key));
         peerKeys.set(peerId, key);
       }
       return key;
@@ -169,7 +172,8 @@ export function openChains(database: DatabaseSync): Chains {
     peerIdOf(peer) {
       let peerId = peerIds.get(peer);
       if (peerId === undefined) {
-        peerId = storedRow<{ peer_id: string }>(selectPeerId.get(peer), 'somebody known').peer_id;
+        const row = storedRow<{ peer_id: Uint8Array }>(selectPeerId.get(peer), 'somebody known');
+        peerId = sealed.peerId.openText(row.peer_id, peer);
         peerIds.set(peer, peerId);
       }
       return peerId;
@@ -210,7 +214,7 @@ export function openChains(database: DatabaseSync): Chains {
       for (const chain of touched) {
         updateChain.run(
           chain.lastCounter,
-          chain.lastHash,
+          sealed.lastHash.seal(chain.lastHash, chain.id),
           chain.clock.ms,
           chain.clock.count,
           JSON.stringify(chain.delivered),

@@ -1,25 +1,47 @@
 import { DatabaseSync } from 'node:sqlite';
 import { finishRepair, refuseTruncated } from '../../protocols/group-commit/repair.ts';
 import { STORE_PRAGMAS } from '../../protocols/group-commit/worker.ts';
+import { rowSealer } from '../at-rest/row-sealer.ts';
+import type { RowSealer } from '../at-rest/row-sealer.ts';
 import { nodeStore } from './operations.ts';
-import { migrate } from './schema.ts';
+import { migrate, SEALED_VERSION } from './schema.ts';
+import { sealedColumns } from './sealed-columns.ts';
+import { checkDataKey } from './sealing.ts';
+
+/** What a daemon's database is opened with. */
+export interface NodeStoreData {
+  file: string;
+  /**
+   * Asked once the file is held by this process; what it answers is overwritten here.
+   *
+   * @param isSealed whether there is something that only the right key opens
+   */
+  dataKey: (isSealed: boolean) => Buffer;
+}
 
 /**
- * Opens the daemon's database, which this process then holds.
+ * Opens the daemon's database, which this process then holds; one that is not sealed yet is.
  *
  * @param onDamage told when something in it can't be read, and the rest could
  */
 export function openNodeStore(
-  { file }: { file: string },
+  { file, dataKey }: NodeStoreData,
   onDamage: (error: Error) => void = () => undefined,
-): ReturnType<typeof nodeStore> {
+): ReturnType<typeof nodeStore> & { sealer: RowSealer } {
   finishRepair(file);
   refuseTruncated(file);
   const database = new DatabaseSync(file);
   try {
     database.exec(STORE_PRAGMAS);
-    migrate(database);
-    return nodeStore(database, onDamage);
+    // The first that is read takes the lock.
+    const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
+    const key = dataKey(version >= SEALED_VERSION);
+    const sealer = rowSealer(key);
+    key.fill(0);
+    const sealed = sealedColumns(sealer);
+    migrate(database, sealed);
+    checkDataKey(database, sealed);
+    return { ...nodeStore(database, sealed, onDamage), sealer };
   } catch (error) {
     database.close();
     throw error;

@@ -6,6 +6,7 @@ import { MAX_CHAINS_PER_PEER } from './chains.ts';
 import type { Chain, Chains } from './chains.ts';
 import { decodeStored } from './damage.ts';
 import { OUTGOING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /** Messages rewritten at a time: the longest take 12 MiB. */
 const PAGE = 256;
@@ -13,6 +14,7 @@ const PAGE = 256;
 interface OwnRow {
   row: number;
   counter: number;
+  id: Uint8Array;
   body: Uint8Array;
 }
 
@@ -24,17 +26,21 @@ interface OwnRow {
  *
  * @returns the counters that were left
  */
-export function chainForks(database: DatabaseSync, chains: Chains): (old: Chain) => Range[] | undefined {
+export function chainForks(
+  database: DatabaseSync,
+  sealed: SealedColumns,
+  chains: Chains,
+): (old: Chain) => Range[] | undefined {
   const selectPage = database.prepare(
-    'SELECT row, counter, body FROM messages WHERE chain = ? AND counter BETWEEN ? AND ? ORDER BY counter LIMIT ?',
+    'SELECT row, counter, id, body FROM messages WHERE chain = ? AND counter BETWEEN ? AND ? ORDER BY counter LIMIT ?',
   );
   const move = database.prepare('UPDATE messages SET chain = ?, counter = ?, body = ? WHERE row = ?');
 
-  const append = (chain: Chain, { row, body }: OwnRow): void => {
-    const message = decodeStored(body);
+  const append = (old: Chain, chain: Chain, { row, counter: before, id, body }: OwnRow): void => {
+    const message = decodeStored(sealed.body.open(body, old.id, before, id));
     const counter = chain.lastCounter + 1;
     const moved = encodeMessage({ ...message, chain: chain.chain, counter, previous: chain.lastHash });
-    move.run(chain.id, counter, moved, row);
+    move.run(chain.id, counter, sealed.body.seal(moved, chain.id, counter, id), row);
     chain.lastCounter = counter;
     chain.lastHash = messageHash(moved);
     chain.clock = { ms: message.clockMs, count: message.clockCount };
@@ -47,7 +53,7 @@ export function chainForks(database: DatabaseSync, chains: Chains): (old: Chain)
     for (const { first, last } of left) {
       for (let from = first; from <= last;) {
         const page = selectPage.all(old.id, from, last, PAGE) as unknown as OwnRow[];
-        for (const row of page) append(next, row);
+        for (const row of page) append(old, next, row);
         from = (page.at(-1)?.counter ?? last) + 1;
       }
     }

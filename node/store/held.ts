@@ -4,6 +4,7 @@ import type { Chain } from './chains.ts';
 import type { ClockReading } from './clock.ts';
 import { storedRow } from './damage.ts';
 import { INCOMING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /** A message of somebody else that is held, by one of the places it has come under. */
 export interface HeldMessage {
@@ -20,43 +21,54 @@ export interface HeldRow {
 
 interface Columns {
   row: number;
+  chain: number;
+  counter: number;
+  id: Uint8Array;
   body: Uint8Array;
   clock_ms: number;
   clock_count: number;
 }
 
-const fromColumns = ({ row, body, clock_ms: ms, clock_count: count }: Columns): HeldRow => ({
-  row,
-  body,
-  clock: { ms, count },
-});
+const SELECT = 'SELECT row, chain, counter, id, body, clock_ms, clock_count FROM messages';
 
 /**
  * Looking up what is held of others. An author that was restored from an old copy of its store sends what it does not
  * know to have arrived again in another chain; the message then moves there, and is still found where it was before.
  */
-export function heldMessages(database: DatabaseSync) {
-  const selectAt = database.prepare(
-    'SELECT row, body, clock_ms, clock_count FROM messages WHERE chain = ? AND counter = ?',
-  );
+export function heldMessages(database: DatabaseSync, sealed: SealedColumns) {
+  const selectAt = database.prepare(`${SELECT} WHERE chain = ? AND counter = ?`);
   const selectFormer = database.prepare(
-    `SELECT m.row, f.body, m.clock_ms, m.clock_count FROM former_places f JOIN messages m ON m.row = f.row
+    `SELECT f.body, m.clock_ms, m.clock_count FROM former_places f JOIN messages m ON m.row = f.row
      WHERE f.chain = ? AND f.counter = ?`,
   );
-  const selectById = database.prepare(
-    `SELECT row, body, clock_ms, clock_count FROM messages WHERE id = ? AND peer = ? AND direction = ${INCOMING}`,
-  );
+  const selectById = database.prepare(`${SELECT} WHERE id = ? AND peer = ? AND direction = ${INCOMING}`);
+  const selectRow = database.prepare(`${SELECT} WHERE row = ?`);
   const keepPlace = database.prepare(
-    'INSERT INTO former_places (chain, counter, row, body) SELECT chain, counter, row, body FROM messages WHERE row = ?',
+    'INSERT INTO former_places (chain, counter, row, body) VALUES (?, ?, ?, ?)',
   );
   const setPlace = database.prepare(
     'UPDATE messages SET chain = ?, counter = ?, body = ?, clock_ms = ?, clock_count = ? WHERE row = ?',
   );
 
+  const bodyOf = ({ body, chain, counter, id }: Columns): Uint8Array =>
+    sealed.body.open(body, chain, counter, id);
+
+  const fromColumns = (columns: Columns): HeldRow => ({
+    row: columns.row,
+    body: bodyOf(columns),
+    clock: { ms: columns.clock_ms, count: columns.clock_count },
+  });
+
   /** The message that came under a counter. */
   const at = (chain: Chain, counter: number): HeldMessage | undefined => {
-    const found = selectAt.get(chain.id, counter) ?? selectFormer.get(chain.id, counter);
-    return found === undefined ? undefined : fromColumns(found as unknown as Columns);
+    const found = selectAt.get(chain.id, counter);
+    if (found !== undefined) return fromColumns(found as unknown as Columns);
+    const former = selectFormer.get(chain.id, counter) as unknown as Columns | undefined;
+    if (former === undefined) return undefined;
+    return {
+      body: sealed.formerBody.open(former.body, chain.id, counter),
+      clock: { ms: former.clock_ms, count: former.clock_count },
+    };
   };
 
   return {
@@ -73,8 +85,11 @@ export function heldMessages(database: DatabaseSync) {
       fromColumns(storedRow<Columns>(selectById.get(id, peer), 'a message')),
 
     move(row: number, chain: Chain, counter: number, body: Uint8Array, clock: ClockReading): void {
-      keepPlace.run(row);
-      setPlace.run(chain.id, counter, body, clock.ms, clock.count, row);
+      const before = storedRow<Columns>(selectRow.get(row), 'a message');
+      const place = sealed.formerBody.seal(bodyOf(before), before.chain, before.counter);
+      keepPlace.run(before.chain, before.counter, row, place);
+      const moved = sealed.body.seal(body, chain.id, counter, before.id);
+      setPlace.run(chain.id, counter, moved, clock.ms, clock.count, row);
     },
   };
 }

@@ -5,6 +5,7 @@ import { decodeStored, isDamage } from './damage.ts';
 import type { HeldMessages } from './held.ts';
 import { formatMessageId, parseMessageId } from './message-id.ts';
 import { INCOMING, OUTGOING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /** A message as the rest of the daemon sees it. Times are milliseconds since 1970. */
 export interface StoredMessage {
@@ -55,7 +56,7 @@ interface MessageRow {
   received_ms: number;
   id: Uint8Array;
   body: Uint8Array;
-  reason: string | null;
+  reason: Uint8Array | null;
   read_row: number;
 }
 
@@ -76,6 +77,7 @@ function stateOf(row: MessageRow, chain: Chain): StoredMessage['state'] {
  */
 export function historyTable(
   database: DatabaseSync,
+  sealed: SealedColumns,
   chains: Chains,
   held: HeldMessages,
   onDamage: (error: Error) => void,
@@ -115,7 +117,7 @@ export function historyTable(
 
   const view = (row: MessageRow): StoredMessage => {
     const chain = chains.byId(row.chain);
-    const message = decodeStored(row.body);
+    const message = decodeStored(sealed.body.open(row.body, row.chain, row.counter, row.id));
     return {
       row: row.row,
       id: formatMessageId(row.id),
@@ -127,7 +129,7 @@ export function historyTable(
       state: stateOf(row, chain),
       counter: row.counter,
       missing: row.direction === INCOMING ? missingBefore(chain.delivered, row.counter) : 0,
-      failure: row.reason,
+      failure: row.reason === null ? null : sealed.reason.openText(row.reason, row.row),
       clockMs: row.clock_ms,
       clockCount: row.clock_count,
     };

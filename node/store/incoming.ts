@@ -11,6 +11,7 @@ import type { ClockReading } from './clock.ts';
 import { decodeStored, storedRow } from './damage.ts';
 import type { HeldMessage, HeldMessages } from './held.ts';
 import { INCOMING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /** Messages of one author, encoded, as they came. */
 export interface ReceiveArguments {
@@ -45,7 +46,12 @@ const countHeld = (chains: readonly Chain[]): number =>
 type Verdict = 'new' | 'duplicate' | 'later' | { reason: Refusal_Reason; why: string };
 
 /** What comes in: checked, deduplicated, stored, acknowledged. */
-export function incomingTable(database: DatabaseSync, chains: Chains, held: HeldMessages) {
+export function incomingTable(
+  database: DatabaseSync,
+  sealed: SealedColumns,
+  chains: Chains,
+  held: HeldMessages,
+) {
   const insert = database.prepare(
     `INSERT INTO messages (chain, counter, peer, direction, clock_ms, clock_count, received_ms, id, body)
      VALUES (?, ?, ?, ${INCOMING}, ?, ?, ?, ?, ?) ON CONFLICT (id, peer, direction) DO NOTHING`,
@@ -176,7 +182,7 @@ export function incomingTable(database: DatabaseSync, chains: Chains, held: Held
           ordered.count,
           nowMs,
           message.id,
-          body,
+          sealed.body.seal(body, chain.id, message.counter, message.id),
         );
         if (changes === 0) {
           const again = takeAgain(chain, peer, message, body);

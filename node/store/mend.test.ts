@@ -9,7 +9,7 @@ import { rebuildStore } from '../../protocols/group-commit/repair.ts';
 import { mendNodeStore } from './mend.ts';
 import type { NodeLosses } from './mend.ts';
 import { migrate } from './schema.ts';
-import { messagesIn, testStore, unproved } from './store-fixture.ts';
+import { messagesIn, TEST_SEALED, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const ADA = '12D3KooWAda';
@@ -56,7 +56,12 @@ function adasStore(t: TestContext): { file: string; folder: string; ben: TestSto
 function repaired(folder: string, bytes: Uint8Array): { losses: NodeLosses; store: TestStore } {
   const [file, to] = [join(folder, 'damaged.db'), join(folder, 'made.db')];
   writeFileSync(file, bytes);
-  const { report } = rebuildStore({ file, to, migrate, mend: mendNodeStore });
+  const { report } = rebuildStore({
+    file,
+    to,
+    migrate: (database, version) => migrate(database, TEST_SEALED, version),
+    mend: (database) => mendNodeStore(database, TEST_SEALED),
+  });
   return { losses: report, store: testStore(to) };
 }
 
@@ -67,7 +72,18 @@ void test('of a whole store, nothing is lost and nothing is other than it was', 
   const { file, folder } = adasStore(t);
   const dump = (from: string): unknown => {
     const database = new DatabaseSync(from);
-    const tables = ['meta', 'peers', 'contacts', 'pins', 'chains', 'messages', 'former_places', 'failures'];
+    const tables = [
+      'meta',
+      'peers',
+      'contacts',
+      'pins',
+      'chains',
+      'messages',
+      'former_places',
+      'failures',
+      'verifications',
+      'key_changes',
+    ];
     const rows = tables.map((table) => database.prepare(`SELECT * FROM ${table}`).all());
     database.close();
     return rows;
@@ -116,9 +132,22 @@ void test('whichever page is lost: only its rows are, and the friend makes the c
   assert.ok(affected > 10, `only ${affected} pages had messages`);
 });
 
-void test('a bit that turned over in a message is found by the one that follows', (t) => {
+void test('a bit that turned over in a message is found', (t) => {
   const { file, folder } = adasStore(t);
   const whole = readFileSync(file);
+  const database = new DatabaseSync(file);
+  const bodies = (
+    database.prepare('SELECT chain, counter, id, body FROM messages').all() as unknown as {
+      chain: number;
+      counter: number;
+      id: Uint8Array;
+      body: Uint8Array;
+    }[]
+  ).map(({ chain, counter, id, body }) => ({
+    sealed: body,
+    open: TEST_SEALED.body.open(body, chain, counter, id),
+  }));
+  database.close();
   for (const [word, own, theirs] of [
     ['ada 30 ', 1, 0],
     ['ben 31 ', 0, 1],
@@ -126,7 +155,8 @@ void test('a bit that turned over in a message is found by the one that follows'
     [`ben ${COUNT - 1} `, 0, 1],
   ] as const) {
     const bytes = Buffer.from(whole);
-    bytes[bytes.indexOf(word) + word.length]! ^= 1;
+    const { sealed } = bodies.find(({ open }) => Buffer.from(open).includes(word))!;
+    bytes[bytes.indexOf(sealed.subarray(0, 64)) + 40]! ^= 1;
     const { losses, store } = repaired(folder, bytes);
     store.close();
     const [loss] = losses.conversations;

@@ -4,7 +4,11 @@ import type { Range } from '../../protocols/chat/ranges.ts';
 import { openChains } from './chains.ts';
 import { chainForks } from './forks.ts';
 import { dropDamagedMessages } from './hash-chains.ts';
+import { mendSealed, opened } from './mend-sealed.ts';
+import { decodePin } from './pin.ts';
 import { INCOMING, OUTGOING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
+import { checkDataKey } from './sealing.ts';
 
 /** What is lost of one conversation. */
 export interface ConversationLoss {
@@ -66,30 +70,23 @@ function parseRanges(text: string): Range[] | undefined {
  * its author wrote goes, and each chain says what is there. What the friends have comes back by itself then: they are
  * told what is here when the two greet (docs/adr/0005-chains-of-counters.md). A chain of ours that lacks something is left
  * for a new one, as nobody could fill the gap.
+ *
+ * @throws DataKeyError `foreign`, before anything is taken for damaged that only has another key
  */
-export function mendNodeStore(database: DatabaseSync): NodeLosses {
+export function mendNodeStore(database: DatabaseSync, sealed: SealedColumns): NodeLosses {
   const rows = <Row>(sql: string): Row[] => database.prepare(sql).all() as unknown as Row[];
   const number = (sql: string): number => (rows<{ n: number }>(sql)[0] as { n: number }).n;
   const lost = new Map<string, { own: number; undelivered: number; theirs: number }>();
   const lossOf = (peer: number): { own: number; undelivered: number; theirs: number } => {
-    const { peer_id: peerId } = database.prepare('SELECT peer_id FROM peers WHERE id = ?').get(peer) as {
-      peer_id: string;
-    };
+    const row = database.prepare('SELECT peer_id FROM peers WHERE id = ?').get(peer);
+    const peerId = sealed.peerId.openText(row!['peer_id'] as Uint8Array, peer);
     let loss = lost.get(peerId);
     if (loss === undefined) lost.set(peerId, (loss = { own: 0, undelivered: 0, theirs: 0 }));
     return loss;
   };
 
-  // What is only known from an index: nothing of theirs counts as new.
-  database.exec(`
-    INSERT OR IGNORE INTO peers (id, peer_id, read_row)
-      SELECT row, value, (SELECT coalesce(max(row), 0) FROM messages) FROM lost_columns
-      WHERE of_table = 'peers' AND name = 'peer_id';
-    INSERT OR IGNORE INTO contacts (peer, petname, added_ms)
-      SELECT row, value, unixepoch() * 1000 FROM lost_columns
-      WHERE of_table = 'contacts' AND name = 'petname' AND row IN (SELECT id FROM peers);
-    UPDATE peers SET addresses = NULL WHERE NOT json_valid(addresses);
-  `);
+  checkDataKey(database, sealed);
+  mendSealed(database, sealed);
   const nobodys = number('SELECT count(*) AS n FROM messages WHERE peer NOT IN (SELECT id FROM peers)');
   const contacts = number('SELECT count(*) AS n FROM contacts WHERE peer NOT IN (SELECT id FROM peers)');
   database.exec(`
@@ -99,7 +96,7 @@ export function mendNodeStore(database: DatabaseSync): NodeLosses {
     DELETE FROM verifications WHERE peer NOT IN (SELECT id FROM peers);
   `);
 
-  const { dropped, remade } = dropDamagedMessages(database);
+  const { dropped, remade } = dropDamagedMessages(database, sealed);
   // Of rows that no page held any more, an index may know whose they were.
   const goneRows = rows<{ peer: number; direction: number | null; n: number }>(`
     SELECT p.value AS peer, d.value AS direction, count(*) AS n FROM lost_columns p
@@ -176,24 +173,30 @@ export function mendNodeStore(database: DatabaseSync): NodeLosses {
       SELECT count(*) FROM messages m WHERE m.peer = peers.id AND m.direction = ${INCOMING} AND m.row > peers.read_row);
   `);
 
-  const opened = openChains(database);
-  const leave = chainForks(database, opened);
+  const chains = openChains(database, sealed);
+  const leave = chainForks(database, sealed, chains);
   for (const id of toLeave) {
-    const chain = opened.byId(id);
+    const chain = chains.byId(id);
     if (leave(chain) !== undefined) continue;
     chain.delivered = withRanges(chain.delivered, [{ first: 1, last: chain.lastCounter }]);
-    opened.touch(chain);
-    opened.flush();
+    chains.touch(chain);
+    chains.flush();
   }
 
-  const nameOf = database.prepare(
-    `SELECT coalesce((SELECT c.petname FROM contacts c JOIN peers p ON p.id = c.peer WHERE p.peer_id = :peer),
-       (SELECT name FROM pins WHERE peer_id = :peer LIMIT 1)) AS name`,
-  );
+  const selectPetname = database.prepare('SELECT petname FROM contacts WHERE peer = ?');
+  const pins = rows<{ place: Uint8Array; pin: Uint8Array }>('SELECT place_index AS place, pin FROM pins')
+    .map(({ place, pin }) => opened(() => decodePin(sealed.pin.open(pin, place))))
+    .filter((pin) => pin !== undefined);
+  const nameOf = (peerId: string): string | null => {
+    const key = chains.findPeer(peerId)!;
+    const petname = selectPetname.get(key)?.['petname'] as Uint8Array | null | undefined;
+    if (petname != null) return sealed.petname.openText(petname, key);
+    return pins.find(({ peer }) => peer === peerId)?.name ?? null;
+  };
   return {
     conversations: Array.from(lost, ([peer, loss]) => ({
       peer,
-      name: (nameOf.get({ peer }) as { name: string | null }).name,
+      name: nameOf(peer),
       ...loss,
     })),
     nobodys,

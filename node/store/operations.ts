@@ -11,6 +11,7 @@ import { outgoingTable } from './outgoing.ts';
 import type { OutgoingOperations } from './outgoing.ts';
 import { peopleTable } from './people.ts';
 import type { PeopleOperations } from './people.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 import { statesTable } from './states.ts';
 import { boundedStrangers } from './strangers.ts';
 import type { StatesOperations } from './states.ts';
@@ -34,20 +35,21 @@ export type NodeStore = Pick<StoreClient<NodeOperations>, 'call' | 'waiting'>;
  */
 export function nodeStore(
   database: DatabaseSync,
+  sealed: SealedColumns,
   onDamage: (error: Error) => void = () => undefined,
 ): Omit<OpenStore, 'operations'> & { operations: NodeOperations } {
-  const chains = openChains(database);
-  const held = heldMessages(database);
-  const strangers = boundedStrangers(database, chains, incomingTable(database, chains, held));
+  const chains = openChains(database, sealed);
+  const held = heldMessages(database, sealed);
+  const strangers = boundedStrangers(database, chains, incomingTable(database, sealed, chains, held));
   return {
     database,
     operations: {
-      ...outgoingTable(database, chains),
-      ...statesTable(database, chains),
+      ...outgoingTable(database, sealed, chains),
+      ...statesTable(database, sealed, chains),
       ...strangers.operations,
-      ...historyTable(database, chains, held, onDamage),
-      ...peopleTable(database, chains),
-      ...verificationTable(database, chains),
+      ...historyTable(database, sealed, chains, held, onDamage),
+      ...peopleTable(database, sealed, chains),
+      ...verificationTable(database, sealed, chains),
     },
     rolledBack: () => {
       chains.forget();

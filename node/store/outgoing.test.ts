@@ -6,7 +6,7 @@ import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
 import type { Range } from '../../protocols/chat/ranges.ts';
 import { formatMessageId } from './message-id.ts';
 import type { PendingChain } from './outgoing.ts';
-import { messagesIn, testStore, unproved } from './store-fixture.ts';
+import { messagesIn, TEST_SEALED, testStore, unproved } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const BOB = 'bob';
@@ -31,9 +31,9 @@ const numbered = (count: number): string[] =>
 const chainBytes = (peer = BOB): Uint8Array =>
   store.database
     .prepare(
-      'SELECT chain FROM chains JOIN peers p ON p.id = peer WHERE p.peer_id = ? AND direction = 0 ORDER BY chains.id DESC',
+      'SELECT chain FROM chains JOIN peers p ON p.id = peer WHERE p.peer_id_index = ? AND direction = 0 ORDER BY chains.id DESC',
     )
-    .get(peer)!['chain'] as Uint8Array;
+    .get(TEST_SEALED.peerIdIndex(peer))!['chain'] as Uint8Array;
 
 const ack = (...ranges: [number, number][]) =>
   ops()['messages.acked']({

@@ -14,6 +14,7 @@ import type { Chain, Chains } from './chains.ts';
 import { tick } from './clock.ts';
 import { newMessageId } from './message-id.ts';
 import { OUTGOING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /** Messages just committed to the outbox, column by column: few objects for many messages. */
 export interface SentBatch {
@@ -54,17 +55,18 @@ export interface FrameBatch {
 
 interface StoredBody {
   counter: number;
+  id: Uint8Array;
   body: Uint8Array;
 }
 
 /** The outbox: what is written, and what of it is to be sent. */
-export function outgoingTable(database: DatabaseSync, chains: Chains) {
+export function outgoingTable(database: DatabaseSync, sealed: SealedColumns, chains: Chains) {
   const insert = database.prepare(
     `INSERT INTO messages (chain, counter, peer, direction, clock_ms, clock_count, received_ms, id, body)
      VALUES (?, ?, ?, ${OUTGOING}, ?, ?, 0, ?, ?)`,
   );
   const selectBodies = database.prepare(
-    'SELECT counter, body FROM messages WHERE chain = ? AND counter BETWEEN ? AND ? ORDER BY counter LIMIT ?',
+    'SELECT counter, id, body FROM messages WHERE chain = ? AND counter BETWEEN ? AND ? ORDER BY counter LIMIT ?',
   );
   /** What the other end has, as far as it has said. */
   const heldOf = ({ delivered, lacking }: Chain): Range[] =>
@@ -122,7 +124,7 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
           clock.ms,
           clock.count,
           id,
-          body,
+          sealed.body.seal(body, chain.id, counter, id),
         );
         chain.lastCounter = counter;
         chain.lastHash = messageHash(body);
@@ -185,8 +187,8 @@ export function outgoingTable(database: DatabaseSync, chains: Chains) {
         if (room <= 0) break;
         // Row by row: a window's worth of the longest messages would be 200 MiB at once.
         for (const found of selectBodies.iterate(id, gap.first, gap.last, room)) {
-          const { counter, body } = found as unknown as StoredBody;
-          const frame = encodeMessageFrame(body);
+          const { counter, id: messageId, body } = found as unknown as StoredBody;
+          const frame = encodeMessageFrame(sealed.body.open(body, id, counter, messageId));
           if (frames.length > 0 && bytes + frame.byteLength > maxBytes) break gaps;
           frames.push(frame);
           bytes += frame.byteLength;

@@ -1,20 +1,16 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Chains } from './chains.ts';
+import { decodePin, encodePin } from './pin.ts';
+import type { Pin } from './pin.ts';
+import type { SealedColumns } from './sealed-columns.ts';
+
+export type { Pin } from './pin.ts';
 
 export interface ContactRow {
   peer: string;
   petname: string | null;
   addedMs: number;
   unread: number;
-}
-
-/** A name as it was first seen to belong to somebody. */
-export interface Pin {
-  name: string;
-  phonebook: string;
-  peer: string;
-  seq: number;
-  certificate: Uint8Array;
 }
 
 /** What others signed about themselves: handed over in a hello, or found. */
@@ -24,40 +20,56 @@ export interface PeerPapers {
 }
 
 /** Contacts, pinned names, cards and certificates, and the daemon's own small facts. */
-export function peopleTable(database: DatabaseSync, chains: Chains) {
+export function peopleTable(database: DatabaseSync, sealed: SealedColumns, chains: Chains) {
   const selectContacts = database.prepare(
-    `SELECT p.peer_id AS peer, c.petname, c.added_ms AS addedMs, p.unread FROM contacts c JOIN peers p ON p.id = c.peer
-     ORDER BY coalesce(c.petname, p.peer_id)`,
+    'SELECT c.peer, c.petname, c.added_ms AS addedMs, p.unread FROM contacts c JOIN peers p ON p.id = c.peer',
   );
   const upsertContact = database.prepare(
-    `INSERT INTO contacts (peer, petname, added_ms) VALUES (?, ?, ?)
-     ON CONFLICT (peer) DO UPDATE SET petname = coalesce(excluded.petname, petname)`,
+    `INSERT INTO contacts (peer, petname_index, petname, added_ms) VALUES (?, ?, ?, ?)
+     ON CONFLICT (peer) DO UPDATE SET petname_index = coalesce(excluded.petname_index, petname_index),
+       petname = coalesce(excluded.petname, petname)`,
   );
-  const selectPetname = database.prepare(
-    'SELECT p.peer_id AS peer FROM contacts c JOIN peers p ON p.id = c.peer WHERE c.petname = ?',
-  );
+  const selectPetname = database.prepare('SELECT peer FROM contacts WHERE petname_index = ?');
   const deleteContact = database.prepare('DELETE FROM contacts WHERE peer = ?');
-  const selectPins = database.prepare('SELECT name, phonebook, peer_id AS peer, seq, certificate FROM pins');
+  const selectPins = database.prepare('SELECT place_index AS place, pin FROM pins ORDER BY id');
+  const selectPin = database.prepare('SELECT pin FROM pins WHERE place_index = ?');
   const upsertPin = database.prepare(
-    `INSERT INTO pins (name, phonebook, peer_id, seq, certificate) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT (name, phonebook) DO UPDATE SET seq = excluded.seq, certificate = excluded.certificate
-     WHERE peer_id = excluded.peer_id AND seq < excluded.seq`,
+    `INSERT INTO pins (place_index, name_index, pin) VALUES (?, ?, ?)
+     ON CONFLICT (place_index) DO UPDATE SET pin = excluded.pin`,
   );
-  const selectPapers = database.prepare('SELECT card, certificate FROM peers WHERE peer_id = ?');
+  const selectPapers = database.prepare('SELECT card, certificate FROM peers WHERE id = ?');
   const updatePapers = database.prepare(
     'UPDATE peers SET card = coalesce(?, card), certificate = coalesce(?, certificate) WHERE id = ?',
   );
   const updateAddresses = database.prepare('UPDATE peers SET addresses = ? WHERE id = ?');
   const selectAddresses = database.prepare(
-    `SELECT p.peer_id AS peer, p.addresses FROM peers p LEFT JOIN contacts c ON c.peer = p.id
+    `SELECT p.id, p.addresses FROM peers p LEFT JOIN contacts c ON c.peer = p.id
      WHERE p.addresses IS NOT NULL ORDER BY c.peer IS NULL, p.id DESC LIMIT ?`,
   );
   const selectMeta = database.prepare('SELECT value FROM meta WHERE key = ?');
   const upsertMeta = database.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
   const deleteMeta = database.prepare('DELETE FROM meta WHERE key = ?');
 
+  const pinOf = (bytes: Uint8Array, place: Uint8Array): Pin => decodePin(sealed.pin.open(bytes, place));
+
   return {
-    'contacts.list': (): ContactRow[] => selectContacts.all() as unknown as ContactRow[],
+    /** Everybody, by petname, or by peer id where there is none. */
+    'contacts.list': (): ContactRow[] =>
+      (
+        selectContacts.all() as unknown as {
+          peer: number;
+          petname: Uint8Array | null;
+          addedMs: number;
+          unread: number;
+        }[]
+      )
+        .map(({ peer, petname, addedMs, unread }) => ({
+          peer: chains.peerIdOf(peer),
+          petname: petname === null ? null : sealed.petname.openText(petname, peer),
+          addedMs,
+          unread,
+        }))
+        .sort((a, b) => ((a.petname ?? a.peer) < (b.petname ?? b.peer) ? -1 : 1)),
 
     /** Adds a contact, or names one. False when the petname is somebody else's. */
     'contacts.add': ({
@@ -69,10 +81,11 @@ export function peopleTable(database: DatabaseSync, chains: Chains) {
       petname: string | null;
       nowMs: number;
     }): boolean => {
-      const holder =
-        petname === null ? undefined : (selectPetname.get(petname) as { peer: string } | undefined);
-      if (holder !== undefined && holder.peer !== peer) return false;
-      upsertContact.run(chains.peerKey(peer), petname, nowMs);
+      const key = chains.peerKey(peer);
+      const index = petname === null ? null : sealed.petnameIndex(petname);
+      const holder = index === null ? undefined : selectPetname.get(index)?.['peer'];
+      if (holder !== undefined && holder !== key) return false;
+      upsertContact.run(key, index, petname === null ? null : sealed.petname.sealText(petname, key), nowMs);
       return true;
     },
 
@@ -82,42 +95,66 @@ export function peopleTable(database: DatabaseSync, chains: Chains) {
       return key !== undefined && deleteContact.run(key).changes > 0;
     },
 
-    'pins.list': (): Pin[] => selectPins.all() as unknown as Pin[],
+    'pins.list': (): Pin[] =>
+      (selectPins.all() as unknown as { place: Uint8Array; pin: Uint8Array }[]).map(({ place, pin }) =>
+        pinOf(pin, place),
+      ),
 
     /** Keeps whom a name belongs to. A pin is never moved to another peer here. */
-    'pins.put': ({ name, phonebook, peer, seq, certificate }: Pin): void => {
-      upsertPin.run(name, phonebook, peer, seq, certificate);
+    'pins.put': (pin: Pin): void => {
+      const place = sealed.placeIndex(pin.name, pin.phonebook);
+      const found = selectPin.get(place);
+      const known = found === undefined ? undefined : pinOf(found['pin'] as Uint8Array, place);
+      if (known !== undefined && (known.peer !== pin.peer || known.seq >= pin.seq)) return;
+      upsertPin.run(place, sealed.nameIndex(pin.name), sealed.pin.seal(encodePin(pin), place));
     },
 
-    'papers.get': ({ peer }: { peer: string }): PeerPapers =>
-      (selectPapers.get(peer) as unknown as PeerPapers | undefined) ?? { card: null, certificate: null },
+    'papers.get': ({ peer }: { peer: string }): PeerPapers => {
+      const key = chains.findPeer(peer);
+      if (key === undefined) return { card: null, certificate: null };
+      const { card, certificate } = selectPapers.get(key) as unknown as PeerPapers;
+      return {
+        card: card === null ? null : sealed.card.open(card, key),
+        certificate: certificate === null ? null : sealed.certificate.open(certificate, key),
+      };
+    },
 
     /** Keeps a card, a certificate or both; null leaves what is there. */
     'papers.put': ({ peer, card, certificate }: PeerPapers & { peer: string }): void => {
-      updatePapers.run(card, certificate, chains.peerKey(peer));
+      const key = chains.peerKey(peer);
+      updatePapers.run(
+        card === null ? null : sealed.card.seal(card, key),
+        certificate === null ? null : sealed.certificate.seal(certificate, key),
+        key,
+      );
     },
 
     /** Where a peer was reached before: multiaddrs in text form. */
     'addresses.put': ({ peer, addresses }: { peer: string; addresses: string[] }): void => {
-      updateAddresses.run(JSON.stringify(addresses), chains.peerKey(peer));
+      const key = chains.peerKey(peer);
+      updateAddresses.run(sealed.addresses.sealText(JSON.stringify(addresses), key), key);
     },
 
     /** Everybody an address is known of, contacts first. */
     'addresses.list': ({ limit }: { limit: number }): { peer: string; addresses: string[] }[] =>
-      (selectAddresses.all(limit) as unknown as { peer: string; addresses: string }[]).map(
-        ({ peer, addresses }) => ({
-          peer,
-          addresses: JSON.parse(addresses) as string[],
+      (selectAddresses.all(limit) as unknown as { id: number; addresses: Uint8Array }[]).map(
+        ({ id, addresses }) => ({
+          peer: chains.peerIdOf(id),
+          addresses: JSON.parse(sealed.addresses.openText(addresses, id)) as string[],
         }),
       ),
 
-    'meta.get': ({ key }: { key: string }): Uint8Array | undefined =>
-      (selectMeta.get(key) as { value: Uint8Array } | undefined)?.value,
+    'meta.get': ({ key }: { key: string }): Uint8Array | undefined => {
+      const index = sealed.metaIndex(key);
+      const found = selectMeta.get(index) as { value: Uint8Array } | undefined;
+      return found === undefined ? undefined : sealed.meta.open(found.value, index);
+    },
 
     /** Null removes the fact. */
     'meta.put': ({ key, value }: { key: string; value: Uint8Array | null }): void => {
-      if (value === null) deleteMeta.run(key);
-      else upsertMeta.run(key, value);
+      const index = sealed.metaIndex(key);
+      if (value === null) deleteMeta.run(index);
+      else upsertMeta.run(index, sealed.meta.seal(value, index));
     },
   };
 }

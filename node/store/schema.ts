@@ -1,5 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
+import type { SealedColumns } from './sealed-columns.ts';
+import { sealStore } from './sealing.ts';
 import { VERIFICATION_SCHEMA } from './verification.ts';
 
 /** Which way a message went: written to disk, so the numbers stay. */
@@ -13,6 +15,8 @@ export const INCOMING = 1;
  *
  * The state of an own message is not a column: it is derived from its chain's `delivered`, `stored` and `read_to`, which
  * hold for thousands of messages at once, and from `failures`.
+ *
+ * What says who or what is sealed in later versions: sealing.ts, docs/adr/0010-at-rest.md.
  *
  * A message that its author has sent again in another chain (docs/adr/0005-chains-of-counters.md) has its row there;
  * `former_places` keeps what it was known as before.
@@ -83,18 +87,29 @@ const SCHEMA = `
   CREATE TABLE failures (row INTEGER PRIMARY KEY REFERENCES messages, reason TEXT NOT NULL) STRICT;
 `;
 
+/** SQL, or what is to be done beside it. */
+type Migration = string | ((database: DatabaseSync, sealed: SealedColumns) => void);
+
 /** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
-const MIGRATIONS: readonly string[] = [SCHEMA, VERIFICATION_SCHEMA];
+const MIGRATIONS: readonly Migration[] = [SCHEMA, VERIFICATION_SCHEMA, sealStore];
+
+/** The first version in which nothing that says who or what lies open. */
+export const SEALED_VERSION = MIGRATIONS.indexOf(sealStore) + 1;
 
 /** What a store of this version of the program has in `user_version`. */
 export const NODE_STORE_VERSION = MIGRATIONS.length;
 
 /**
- * Brings a file to a version of the schema; a new file gets all its tables.
+ * Brings a file to a version of the schema; a new file gets all its tables. Of a file that was not sealed, nothing of
+ * what lay open is left in it.
  *
  * @throws StoreError `newer-version` when a newer Tincan wrote it
  */
-export function migrate(database: DatabaseSync, to: number = NODE_STORE_VERSION): void {
+export function migrate(
+  database: DatabaseSync,
+  sealed: SealedColumns,
+  to: number = NODE_STORE_VERSION,
+): void {
   const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
   if (version > NODE_STORE_VERSION) {
     throw new StoreError(
@@ -103,5 +118,23 @@ export function migrate(database: DatabaseSync, to: number = NODE_STORE_VERSION)
     );
   }
   if (version >= to) return;
-  database.exec(`BEGIN; ${MIGRATIONS.slice(version, to).join('')} PRAGMA user_version = ${to}; COMMIT;`);
+  const leavesTraces = version > 0 && version < SEALED_VERSION && to >= SEALED_VERSION;
+  // What was deleted before is still in the file; and a disk that is full is met while nothing has been done.
+  if (leavesTraces) database.exec('VACUUM; PRAGMA secure_delete = ON');
+  const keys = Number(database.prepare('PRAGMA foreign_keys').get()!['foreign_keys']);
+  // Tables are replaced by others that those which refer to them know by the same name.
+  database.exec('PRAGMA foreign_keys = OFF; BEGIN');
+  try {
+    for (const migration of MIGRATIONS.slice(version, to)) {
+      if (typeof migration === 'string') database.exec(migration);
+      else migration(database, sealed);
+    }
+    database.exec(`PRAGMA user_version = ${to}; COMMIT`);
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  } finally {
+    database.exec(`PRAGMA foreign_keys = ${keys}; PRAGMA secure_delete = OFF`);
+  }
+  if (leavesTraces) database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
 }

@@ -6,6 +6,7 @@ import type { Range } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
 import { chainForks } from './forks.ts';
 import { OUTGOING } from './schema.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /** Own messages that changed state together. */
 export interface ChangedBatch {
@@ -33,7 +34,7 @@ export interface AckedBatch extends SettledBatch {
 }
 
 /** What became of own messages: told by others, range by range. */
-export function statesTable(database: DatabaseSync, chains: Chains) {
+export function statesTable(database: DatabaseSync, sealed: SealedColumns, chains: Chains) {
   const selectIds = database.prepare(
     'SELECT row, id FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?',
   );
@@ -45,9 +46,9 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
     `SELECT counter FROM messages WHERE chain = ? AND counter BETWEEN ? AND ?
      AND row NOT IN (SELECT row FROM failures) ORDER BY counter`,
   );
-  const selectBody = database.prepare('SELECT body FROM messages WHERE chain = ? AND counter = ?');
+  const selectBody = database.prepare('SELECT id, body FROM messages WHERE chain = ? AND counter = ?');
   const insertFailure = database.prepare('INSERT OR IGNORE INTO failures (row, reason) VALUES (?, ?)');
-  const fork = chainForks(database, chains);
+  const fork = chainForks(database, sealed, chains);
 
   const changedAt = (chain: Chain, ranges: readonly Range[], select = selectIds): ChangedBatch => {
     const found = ranges.flatMap(
@@ -111,8 +112,10 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
     if (counter > chain.lastCounter) return false;
     if (hash.byteLength === 0) return true;
     if (counter === chain.lastCounter) return Buffer.compare(hash, chain.lastHash) === 0;
-    const row = selectBody.get(chain.id, counter) as { body: Uint8Array } | undefined;
-    return row !== undefined && Buffer.compare(hash, messageHash(row.body)) === 0;
+    const row = selectBody.get(chain.id, counter) as { id: Uint8Array; body: Uint8Array } | undefined;
+    if (row === undefined) return false;
+    const body = sealed.body.open(row.body, chain.id, counter, row.id);
+    return Buffer.compare(hash, messageHash(body)) === 0;
   };
 
   return {
@@ -192,7 +195,7 @@ export function statesTable(database: DatabaseSync, chains: Chains) {
       const refused = [{ first: counter, last: counter }];
       const settled = settle(chain, refused);
       const changed = changedAt(chain, settled);
-      for (const row of changed.rows) insertFailure.run(row, reason);
+      for (const row of changed.rows) insertFailure.run(row, sealed.reason.sealText(reason, row));
       return { ...changed, chain: chain.id, settled: [...settled, ...regain(chain, refused)] };
     },
 

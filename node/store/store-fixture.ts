@@ -6,9 +6,17 @@ import { StoreError } from '../../protocols/group-commit/operations.ts';
 import { runGroup, STORE_PRAGMAS } from '../../protocols/group-commit/worker.ts';
 import type { Call } from '../../protocols/group-commit/worker.ts';
 import { FrameDecoder } from '../../protocols/framing/frames.ts';
+import { rowSealer } from '../at-rest/row-sealer.ts';
 import { nodeStore } from './operations.ts';
 import type { NodeOperations, NodeStore } from './operations.ts';
 import { migrate } from './schema.ts';
+import { sealedColumns } from './sealed-columns.ts';
+import { checkDataKey } from './sealing.ts';
+
+/** What the stores of tests are sealed with. */
+export const TEST_DATA_KEY: Uint8Array = new Uint8Array(32).fill(7);
+
+export const TEST_SEALED = sealedColumns(rowSealer(TEST_DATA_KEY));
 
 /** A daemon's store without its thread, for tests. */
 export interface TestStore {
@@ -35,11 +43,12 @@ export function testStore(file = ':memory:'): TestStore {
     database.exec(STORE_PRAGMAS);
     // A test needs no power cut survived.
     database.exec('PRAGMA synchronous = OFF');
-    migrate(database);
+    migrate(database, TEST_SEALED);
+    checkDataKey(database, TEST_SEALED);
     return database;
   };
   let database = open();
-  let store = nodeStore(database);
+  let store = nodeStore(database, TEST_SEALED);
   let queued: { call: Call; settle: PromiseWithResolvers<unknown> }[] = [];
 
   const flush = (): void => {
@@ -90,12 +99,12 @@ export function testStore(file = ':memory:'): TestStore {
         database.close();
         database = open();
       }
-      store = nodeStore(database);
+      store = nodeStore(database, TEST_SEALED);
     },
     backup: () => database.serialize(),
     restore(backup) {
       database.deserialize(backup);
-      store = nodeStore(database);
+      store = nodeStore(database, TEST_SEALED);
     },
     close: () => database.close(),
   };

@@ -12,6 +12,7 @@ import { incomingTable } from './incoming.ts';
 import { outgoingTable } from './outgoing.ts';
 import { peopleTable } from './people.ts';
 import { migrate } from './schema.ts';
+import { TEST_SEALED } from './store-fixture.ts';
 import { boundedStrangers } from './strangers.ts';
 import type { StrangerLimits } from './strangers.ts';
 
@@ -34,11 +35,11 @@ function opening(text = 'x'.repeat(1_000)): Uint8Array {
 function open(t: TestContext, limits: StrangerLimits) {
   const database = new DatabaseSync(':memory:');
   t.after(() => database.close());
-  migrate(database);
-  const chains = openChains(database);
-  const incoming = incomingTable(database, chains, heldMessages(database));
-  const people = peopleTable(database, chains);
-  const outgoing = outgoingTable(database, chains);
+  migrate(database, TEST_SEALED);
+  const chains = openChains(database, TEST_SEALED);
+  const incoming = incomingTable(database, TEST_SEALED, chains, heldMessages(database, TEST_SEALED));
+  const people = peopleTable(database, TEST_SEALED, chains);
+  const outgoing = outgoingTable(database, TEST_SEALED, chains);
   const bound = (): ReturnType<typeof boundedStrangers> =>
     boundedStrangers(database, chains, incoming, limits);
   let strangers = bound();

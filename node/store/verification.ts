@@ -1,10 +1,13 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Chains } from './chains.ts';
+import { decodePin, encodePin } from './pin.ts';
+import type { Pin } from './pin.ts';
+import type { SealedColumns } from './sealed-columns.ts';
 
 /**
  * Whose keys the user has compared, and names that came to stand for another key than the one that is pinned. A mark
  * belongs to a peer id, so it says nothing of another key of the same person. `decided` is 1 where the user has said
- * that the name does not stand for this key.
+ * that the name does not stand for this key. Sealed in later versions: sealing.ts.
  */
 export const VERIFICATION_SCHEMA = `
   CREATE TABLE verifications (
@@ -40,30 +43,33 @@ export interface KeyChangeRow {
 }
 
 /** Marks of verification and key changes. */
-export function verificationTable(database: DatabaseSync, chains: Chains) {
-  const selectMarks = database.prepare(
-    'SELECT p.peer_id AS peer, v.verified_ms AS verifiedMs FROM verifications v JOIN peers p ON p.id = v.peer',
+export function verificationTable(database: DatabaseSync, sealed: SealedColumns, chains: Chains) {
+  const selectMarks = database.prepare('SELECT peer, verified_ms AS verifiedMs FROM verifications');
+  const upsertMark = database.prepare(
+    'INSERT OR REPLACE INTO verifications (peer, verified_ms) VALUES (?, ?)',
   );
-  const upsertMark = database.prepare('INSERT OR REPLACE INTO verifications (peer, verified_ms) VALUES (?, ?)');
   const deleteMark = database.prepare('DELETE FROM verifications WHERE peer = ?');
   const selectChanges = database.prepare(
-    'SELECT name, peer_id AS peer, phonebook, seq, certificate, seen_ms AS seenMs, decided FROM key_changes',
+    'SELECT change_index AS place, change, seen_ms AS seenMs, decided FROM key_changes ORDER BY id',
   );
   const upsertChange = database.prepare(
-    `INSERT OR REPLACE INTO key_changes (name, peer_id, phonebook, seq, certificate, seen_ms, decided)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    'INSERT OR REPLACE INTO key_changes (change_index, change, seen_ms, decided) VALUES (?, ?, ?, ?)',
   );
-  const selectChange = database.prepare(
-    'SELECT phonebook, seq, certificate FROM key_changes WHERE name = ? AND peer_id = ?',
-  );
-  const deleteChange = database.prepare('DELETE FROM key_changes WHERE name = ? AND peer_id = ?');
+  const selectChange = database.prepare('SELECT change FROM key_changes WHERE change_index = ?');
+  const deleteChange = database.prepare('DELETE FROM key_changes WHERE change_index = ?');
   const selectPin = database.prepare(
-    'SELECT peer_id AS peer, phonebook, seq, certificate FROM pins WHERE name = ? LIMIT 1',
+    'SELECT place_index AS place, pin FROM pins WHERE name_index = ? ORDER BY id LIMIT 1',
   );
-  const deletePins = database.prepare('DELETE FROM pins WHERE name = ?');
-  const insertPin = database.prepare(
-    'INSERT INTO pins (name, phonebook, peer_id, seq, certificate) VALUES (?, ?, ?, ?, ?)',
-  );
+  const deletePins = database.prepare('DELETE FROM pins WHERE name_index = ?');
+  const insertPin = database.prepare('INSERT INTO pins (place_index, name_index, pin) VALUES (?, ?, ?)');
+
+  const changeOf = (bytes: Uint8Array, place: Uint8Array): Pin =>
+    decodePin(sealed.keyChange.open(bytes, place));
+
+  const putChange = (change: Pin, seenMs: number, decided: boolean): void => {
+    const index = sealed.changeIndex(change.name, change.peer);
+    upsertChange.run(index, sealed.keyChange.seal(encodePin(change), index), seenMs, decided ? 1 : 0);
+  };
 
   const forget = (peer: string): void => {
     const key = chains.findPeer(peer);
@@ -71,7 +77,13 @@ export function verificationTable(database: DatabaseSync, chains: Chains) {
   };
 
   return {
-    'verifications.list': (): VerificationRow[] => selectMarks.all() as unknown as VerificationRow[],
+    'verifications.list': (): VerificationRow[] =>
+      (selectMarks.all() as unknown as { peer: number; verifiedMs: number }[]).map(
+        ({ peer, verifiedMs }) => ({
+          peer: chains.peerIdOf(peer),
+          verifiedMs,
+        }),
+      ),
 
     /** Marks a key as compared; null takes the mark back. */
     'verifications.put': ({ peer, verifiedMs }: { peer: string; verifiedMs: number | null }): void => {
@@ -80,19 +92,18 @@ export function verificationTable(database: DatabaseSync, chains: Chains) {
     },
 
     'key-changes.list': (): (KeyChangeRow & { decided: number })[] =>
-      selectChanges.all() as unknown as (KeyChangeRow & { decided: number })[],
+      (
+        selectChanges.all() as unknown as {
+          place: Uint8Array;
+          change: Uint8Array;
+          seenMs: number;
+          decided: number;
+        }[]
+      ).map(({ place, change, seenMs, decided }) => ({ ...changeOf(change, place), seenMs, decided })),
 
     /** Keeps a change, and whether the user has decided against it. */
-    'key-changes.put': ({
-      name,
-      peer,
-      phonebook,
-      seq,
-      certificate,
-      seenMs,
-      decided,
-    }: KeyChangeRow & { decided: boolean }): void => {
-      upsertChange.run(name, peer, phonebook, seq, certificate, seenMs, decided ? 1 : 0);
+    'key-changes.put': ({ seenMs, decided, ...change }: KeyChangeRow & { decided: boolean }): void => {
+      putChange(change, seenMs, decided);
     },
 
     /**
@@ -100,20 +111,21 @@ export function verificationTable(database: DatabaseSync, chains: Chains) {
      * certificates ask no new question. False when there is no such change.
      */
     'key-changes.accept': ({ name, peer, nowMs }: { name: string; peer: string; nowMs: number }): boolean => {
-      const change = selectChange.get(name, peer) as unknown as
-        | Pick<KeyChangeRow, 'phonebook' | 'seq' | 'certificate'>
-        | undefined;
-      if (change === undefined) return false;
-      const before = selectPin.get(name) as unknown as
-        | Pick<KeyChangeRow, 'peer' | 'phonebook' | 'seq' | 'certificate'>
-        | undefined;
-      if (before !== undefined) {
-        upsertChange.run(name, before.peer, before.phonebook, before.seq, before.certificate, nowMs, 1);
+      const index = sealed.changeIndex(name, peer);
+      const found = selectChange.get(index) as { change: Uint8Array } | undefined;
+      if (found === undefined) return false;
+      const change = changeOf(found.change, index);
+      const nameIndex = sealed.nameIndex(name);
+      const pinned = selectPin.get(nameIndex) as { place: Uint8Array; pin: Uint8Array } | undefined;
+      if (pinned !== undefined) {
+        const before = decodePin(sealed.pin.open(pinned.pin, pinned.place));
+        putChange(before, nowMs, true);
         forget(before.peer);
       }
-      deletePins.run(name);
-      insertPin.run(name, change.phonebook, peer, change.seq, change.certificate);
-      deleteChange.run(name, peer);
+      deletePins.run(nameIndex);
+      const place = sealed.placeIndex(name, change.phonebook);
+      insertPin.run(place, nameIndex, sealed.pin.seal(encodePin(change), place));
+      deleteChange.run(index);
       return true;
     },
   };

@@ -53,6 +53,8 @@ export interface DoctorInit<Losses> {
   mend: (database: DatabaseSync) => Losses;
   /** What is lost, in words for a person, a line each. */
   describe: (losses: Losses) => string[];
+  /** Reads the identity key, which is there. Unless given, it lies bare in its file. */
+  readIdentity?: (file: string) => Promise<unknown>;
 }
 
 /** Below this, a day's messages may not fit any more. */
@@ -92,7 +94,11 @@ function checkFolder(dataDir: string): Check {
   return good(name, dataDir);
 }
 
-async function checkIdentity(file: string, hasStore: boolean): Promise<Check> {
+async function checkIdentity(
+  file: string,
+  hasStore: boolean,
+  readIdentity: (file: string) => Promise<unknown>,
+): Promise<Check> {
   const name = 'identity key';
   if (!existsSync(file)) {
     return hasStore
@@ -104,7 +110,7 @@ async function checkIdentity(file: string, hasStore: boolean): Promise<Check> {
       : good(name, 'not made yet');
   }
   try {
-    await loadOrCreateIdentity(file);
+    await readIdentity(file);
     return good(name, 'readable and valid');
   } catch (error) {
     return bad(name, (error as Error).message, 'nothing else has it: put it back from a backup');
@@ -176,7 +182,7 @@ export async function examine<Losses>(
   init: DoctorInit<Losses>,
   { repair, startEmpty, nowMs }: DoctorOptions,
 ): Promise<Diagnosis> {
-  const { dataDir, fileName, version } = init;
+  const { dataDir, fileName, version, readIdentity = loadOrCreateIdentity } = init;
   const file = join(dataDir, fileName);
   const checks: Check[] = [];
   const done = (repaired: Diagnosis['repair'] = null): Diagnosis => ({
@@ -197,7 +203,7 @@ export async function examine<Losses>(
   }
   if (repair && isPending()) finishRepair(file);
   const hasStore = existsSync(file);
-  checks.push(await checkIdentity(identityFile, hasStore));
+  checks.push(await checkIdentity(identityFile, hasStore, readIdentity));
   if (!hasStore) {
     checks.push(good('store', `${file} is not made yet`));
     return done();

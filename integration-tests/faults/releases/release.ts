@@ -59,10 +59,11 @@ export async function ownerOf(name: string, http: string): Promise<string> {
   return ((await answer.json()) as { peerId: string }).peerId;
 }
 
-/** Keeps the identity and the store of a data directory, small. */
+/** Keeps the keys and the store of a data directory, small. */
 export async function pack(dataDir: string, to: string): Promise<void> {
   await mkdir(to, { recursive: true });
-  await cp(join(dataDir, 'identity.key'), join(to, 'identity.key'));
+  for (const name of (await readdir(dataDir)).filter((name) => name.endsWith('.key')))
+    await cp(join(dataDir, name), join(to, name));
   for (const name of (await readdir(dataDir)).filter((name) => name.endsWith('.db'))) {
     const database = new DatabaseSync(join(dataDir, name));
     database.exec('VACUUM');

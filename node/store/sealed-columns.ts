@@ -1,0 +1,96 @@
+import { StoreError } from '../../protocols/group-commit/operations.ts';
+import { SealedValueError } from '../at-rest/row-sealer.ts';
+import type { RowKey, RowSealer } from '../at-rest/row-sealer.ts';
+
+/** A column whose values are sealed for the row that `Row` names. */
+export interface SealedColumn<Row extends RowKey> {
+  seal(value: Uint8Array, ...row: Row): Uint8Array;
+  /** @throws StoreError `corrupt` when it is not what was written there */
+  open(sealed: Uint8Array, ...row: Row): Uint8Array;
+  sealText(text: string, ...row: Row): Uint8Array;
+  /** @throws StoreError `corrupt` */
+  openText(sealed: Uint8Array, ...row: Row): string;
+}
+
+/** `messages.chain`, `counter` and `id`. */
+type MessageKey = [chain: number, counter: number, id: Uint8Array];
+/** The row number of a table. */
+type Numbered = [row: number];
+
+/** What of the daemon's store is sealed, and by what its rows are found all the same. */
+export interface SealedColumns {
+  body: SealedColumn<MessageKey>;
+  formerBody: SealedColumn<[chain: number, counter: number]>;
+  /** A short text could be guessed from its hash: all else that goes into it lies open. An empty one stays empty. */
+  lastHash: SealedColumn<Numbered>;
+  peerId: SealedColumn<Numbered>;
+  card: SealedColumn<Numbered>;
+  certificate: SealedColumn<Numbered>;
+  addresses: SealedColumn<Numbered>;
+  petname: SealedColumn<Numbered>;
+  pin: SealedColumn<[placeIndex: Uint8Array]>;
+  keyChange: SealedColumn<[changeIndex: Uint8Array]>;
+  reason: SealedColumn<Numbered>;
+  meta: SealedColumn<[key: Uint8Array]>;
+  /** Keyed hashes to look up by. */
+  peerIdIndex: (peerId: string) => Buffer;
+  petnameIndex: (petname: string) => Buffer;
+  nameIndex: (name: string) => Buffer;
+  /** Of a name and the phonebook that it is in. */
+  placeIndex: (name: string, phonebook: string) => Buffer;
+  /** Of a name and the peer id that it has come to stand for. */
+  changeIndex: (name: string, peerId: string) => Buffer;
+  metaIndex: (key: string) => Buffer;
+}
+
+const decoder = new TextDecoder();
+
+export function sealedColumns(sealer: RowSealer): SealedColumns {
+  const column = <Row extends RowKey>(name: string): SealedColumn<Row> => {
+    const { seal, open } = sealer.column(name);
+    const checked = (sealed: Uint8Array, ...row: Row): Uint8Array => {
+      try {
+        return open(sealed, ...row);
+      } catch (error) {
+        if (!(error instanceof SealedValueError)) throw error;
+        throw new StoreError(error.message, 'corrupt', { cause: error });
+      }
+    };
+    return {
+      seal,
+      open: checked,
+      sealText: (text, ...row) => seal(Buffer.from(text), ...row),
+      openText: (sealed, ...row) => decoder.decode(checked(sealed, ...row)),
+    };
+  };
+  const lastHash = column<Numbered>('chains.last_hash');
+  // Of two parts, of which neither has a line break.
+  const indexOfTwo = (name: string): ((first: string, second: string) => Buffer) => {
+    const index = sealer.index(name);
+    return (first, second) => index(`${first}\n${second}`);
+  };
+  return {
+    body: column('messages.body'),
+    formerBody: column('former_places.body'),
+    lastHash: {
+      ...lastHash,
+      seal: (hash, chain) => (hash.byteLength === 0 ? hash : lastHash.seal(hash, chain)),
+      open: (sealed, chain) => (sealed.byteLength === 0 ? sealed : lastHash.open(sealed, chain)),
+    },
+    peerId: column('peers.peer_id'),
+    card: column('peers.card'),
+    certificate: column('peers.certificate'),
+    addresses: column('peers.addresses'),
+    petname: column('contacts.petname'),
+    pin: column('pins.pin'),
+    keyChange: column('key_changes.change'),
+    reason: column('failures.reason'),
+    meta: column('meta.value'),
+    peerIdIndex: sealer.index('peers.peer_id'),
+    petnameIndex: sealer.index('contacts.petname'),
+    nameIndex: sealer.index('pins.name'),
+    placeIndex: indexOfTwo('pins.place'),
+    changeIndex: indexOfTwo('key_changes.change'),
+    metaIndex: sealer.index('meta.key'),
+  };
+}
