@@ -24,6 +24,8 @@ export interface PrekeyLimits {
   requestsPerMinute: number;
   /** The same for all peers of one address together. */
   requestsPerAddress: BucketLimits;
+  /** Takes of whatever recipients by all takers of one address together. */
+  takesPerAddress: BucketLimits;
   /** Publications of one owner. */
   publications: BucketLimits;
   /** The same for all owners of one address together. */
@@ -61,6 +63,12 @@ const REQUESTS_PER_MINUTE = 60;
 /** A campus of two thousand that comes all at once: each counts its prekeys. */
 const REQUESTS_PER_ADDRESS: BucketLimits = { burst: 4_000, perSecond: 40 };
 
+/**
+ * First messages of that campus to people who are away. Slow enough that takes are remembered for over an hour (peer-rate.ts
+ * remembers 10,000): who takes from many recipients is not forgotten with those of one.
+ */
+const TAKES_PER_ADDRESS: BucketLimits = { burst: 600, perSecond: 2 };
+
 /** Once a day is usual; a drained stock is filled at once, and a hundred prekeys a minute after that. */
 const PUBLICATIONS: BucketLimits = { burst: 10, perSecond: 1 / 60 };
 
@@ -91,6 +99,7 @@ export function prekeyLimits({
     takesOfRecipientPerAddress: TAKES_OF_RECIPIENT_PER_ADDRESS,
     requestsPerMinute: REQUESTS_PER_MINUTE,
     requestsPerAddress: REQUESTS_PER_ADDRESS,
+    takesPerAddress: TAKES_PER_ADDRESS,
     publications: PUBLICATIONS,
     publicationsPerAddress: PUBLICATIONS_PER_ADDRESS,
     underCommit: UNDER_COMMIT,

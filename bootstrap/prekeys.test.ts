@@ -332,6 +332,21 @@ test('who asks too often altogether is refused, by peer and by address', async (
   }
 });
 
+test('takes of all recipients together are limited by address', async (t) => {
+  const { publish, take, count, clock } = open(t, {
+    groupOf: (id) => (id === carol.toString() ? undefined : 'a'),
+    limits: { takesPerAddress: { burst: 2, perSecond: 0.5 } },
+  });
+  await publish(bob, { lastResort: prekey(1) });
+  assert.deepEqual([got(await take(alice, bob)), got(await take(dave, bob))], [-1, -1]);
+  const { reason, retryAfterMs } = refused(await take(await peer(), dave));
+  assert.deepEqual([reason, retryAfterMs], [Reason.RATE_LIMITED, 2000]);
+  assert.equal((await count(alice)).type, 'prekeys-counted');
+  assert.equal(got(await take(carol, bob)), -1);
+  clock.nowMs += retryAfterMs;
+  assert.equal(got(await take(alice, bob)), -1);
+});
+
 test('publications are limited by owner and by address', async (t) => {
   const { publish, clock } = open(t, {
     groupOf: (id) => (id === bob.toString() ? undefined : 'a'),

@@ -5,12 +5,12 @@ import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes
 import { PREKEY_ID_BYTES, PrekeysRefused_Reason as Reason } from '../protocols/mailbox/prekey-frames.ts';
 import type { HeldPrekey, PrekeyRefusal, Publication } from '../protocols/mailbox/prekey-frames.ts';
 import type { PrekeyDecisions } from '../protocols/mailbox/prekeys-handler.ts';
-import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import { byteRoom } from './byte-room.ts';
 import { clockWatch } from './clock-watch.ts';
 import type { GroupOf } from './peer-groups.ts';
-import { keyedRate, sharedRate } from './peer-rate.ts';
 import type { PrekeyLimits } from './prekey-limits.ts';
+import { prekeyRates } from './prekey-rates.ts';
+import type { TooOften } from './prekey-rates.ts';
 import { PREKEY_ROW_BYTES } from './prekey-table.ts';
 import type { PrekeyOperations } from './prekey-table.ts';
 
@@ -81,9 +81,7 @@ export function prekeys({
   nowMs,
   onStoreError,
 }: PrekeysInit): Prekeys {
-  const requests = sharedRate(limits.requestsPerMinute, limits.requestsPerAddress, groupOf);
-  const publications = ratesAbout(limits.publications, limits.publicationsPerAddress, groupOf);
-  const takes = ratesAbout(limits.takesOfRecipient, limits.takesOfRecipientPerAddress, groupOf);
+  const rates = prekeyRates(limits, groupOf);
   const underCommit = byteRoom(limits.underCommit);
   const counts: PrekeyCounts = {
     published: 0,
@@ -111,16 +109,8 @@ export function prekeys({
     return refuse(Reason.UNAVAILABLE, 'the mailbox can not use its disk at the moment', UNAVAILABLE_RETRY_MS);
   };
 
-  /** The reason not to look at a request of a peer at all. */
-  const tooOften = (peer: string, now: number): PrekeyRefusal | undefined => {
-    const { granted, retryAfterMs } = requests.take(peer, 1, now);
-    if (granted === 1) return undefined;
-    return refuse(
-      Reason.RATE_LIMITED,
-      `more than ${limits.requestsPerMinute} requests a minute about prekeys, or too many from one address`,
-      retryAfterMs,
-    );
-  };
+  const wait = (tooOften: TooOften | undefined): PrekeyRefusal | undefined =>
+    tooOften && refuse(Reason.RATE_LIMITED, tooOften.detail, tooOften.retryAfterMs);
 
   const malformed = ({ id, prekey }: HeldPrekey): string | undefined => {
     if (id.byteLength !== PREKEY_ID_BYTES) return `id: not ${PREKEY_ID_BYTES} bytes`;
@@ -148,20 +138,10 @@ export function prekeys({
     return undefined;
   };
 
-  /** The reason not to take a publication from somebody now. */
-  const tooMany = (peer: string, now: number): PrekeyRefusal | undefined => {
-    const { granted, retryAfterMs } = publications.take(peer, '', now);
-    if (granted === 1) return undefined;
-    return refuse(
-      Reason.RATE_LIMITED,
-      'too many publications of prekeys, of this owner or from one address',
-      retryAfterMs,
-    );
-  };
-
   const publish = async (owner: PeerId, publication: Publication, now: number) => {
     const peer = owner.toString();
-    const refused = tooOften(peer, now) ?? refusal(publication, now) ?? tooMany(peer, now);
+    const refused =
+      wait(rates.request(peer, now)) ?? refusal(publication, now) ?? wait(rates.publication(peer, now));
     if (refused !== undefined) return refused;
     // Copies: a view would take the whole network chunk along to the worker.
     const copy = ({ id, expiresMs, prekey }: HeldPrekey): HeldPrekey => ({
@@ -201,24 +181,21 @@ export function prekeys({
 
   const take = async (taker: PeerId, recipient: Uint8Array, now: number) => {
     const peer = taker.toString();
-    const refused = tooOften(peer, now);
+    const refused = wait(rates.request(peer, now) ?? rates.take(peer, now));
     if (refused !== undefined) return refused;
     if (!isPeerIdBytes(recipient)) return refuse(Reason.MALFORMED, 'recipient: not a peer id');
-    const { granted, retryAfterMs } = takes.take(peer, keyOf(recipient), now);
+    const enough = rates.oneTime(peer, keyOf(recipient), now);
     try {
       const { taken, withheld } = await store.call('prekeys.take', {
         owner: new Uint8Array(recipient),
-        oneTime: granted === 1,
+        oneTime: enough === undefined,
         nowMs: now,
       });
       if (taken === undefined) {
-        return withheld
-          ? refuse(
-              Reason.RATE_LIMITED,
-              'too many prekeys of this recipient, or for one address',
-              retryAfterMs,
-            )
-          : refuse(Reason.NONE, 'recipient: no prekey of it is held here');
+        return (
+          (withheld ? wait(enough) : undefined) ??
+          refuse(Reason.NONE, 'recipient: no prekey of it is held here')
+        );
       }
       counts[taken.lastResort ? 'last_resort' : 'taken']++;
       return { type: 'prekey-taken', ...taken } as const;
@@ -228,7 +205,7 @@ export function prekeys({
   };
 
   const count = async (owner: PeerId, now: number) => {
-    const refused = tooOften(owner.toString(), now);
+    const refused = wait(rates.request(owner.toString(), now));
     if (refused !== undefined) return refused;
     try {
       const stock = await store.call(
@@ -279,19 +256,6 @@ export function prekeys({
     async stop() {
       stopping.abort();
       await sweeping;
-    },
-  };
-}
-
-/** One at a time, for each peer and thing it is about, and for all peers of an address together. */
-function ratesAbout(ofPeer: BucketLimits, ofAddress: BucketLimits, groupOf: GroupOf) {
-  const own = keyedRate(ofPeer);
-  const shared = keyedRate(ofAddress);
-  return {
-    take(peer: string, about: string, now: number): { granted: number; retryAfterMs: number } {
-      const first = own.take(`${peer} ${about}`, 1, now);
-      const group = groupOf(peer);
-      return first.granted === 0 || group === undefined ? first : shared.take(`${group} ${about}`, 1, now);
     },
   };
 }

@@ -378,6 +378,7 @@ void test("the operator's page has the limits of one address and of all", () => 
       count(PREKEYS.publicationsPerAddress.burst),
       `${count(PREKEYS.publicationsPerAddress.perSecond * 60)} a minute`,
     ],
+    ['prekeys taken', ...bucket(PREKEYS.takesPerAddress)],
     [
       'one-time prekeys of one recipient',
       ...bucket(PREKEYS.takesOfRecipient),
