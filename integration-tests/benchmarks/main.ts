@@ -9,11 +9,12 @@ import type { Figure, Measured } from './figure.ts';
 import { footprints } from './footprint.ts';
 import { liveFigures } from './live.ts';
 import { mailboxFigures } from './mailbox.ts';
+import { sealingFigures } from './sealing.ts';
 import { startupFigures } from './startup.ts';
 import { markdown, table } from './table.ts';
 
 /*
- * npm run bench -- [--only live,mailbox,startup,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
+ * npm run bench -- [--only live,mailbox,sealing,startup,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
  *
  * Builds the package's programs and starts them, measures each figure in turn with its floors, prints a table, writes a JSON file. `--markdown docs/figures.md` is how
  * that page was made.
@@ -22,6 +23,7 @@ import { markdown, table } from './table.ts';
 const GROUPS: Record<string, (stack: AsyncDisposableStack) => Promise<Figure[]>> = {
   live: liveFigures,
   mailbox: mailboxFigures,
+  sealing: sealingFigures,
   startup: startupFigures,
 };
 
