@@ -77,9 +77,15 @@ export function mendSealed(database: DatabaseSync, sealed: SealedColumns): void 
     if (!isOpen(pin, (bytes) => sealed.pin.open(bytes, place as Uint8Array)))
       run('DELETE FROM pins WHERE id = ?', id!);
   }
-  for (const { id, place, change } of rows('SELECT id, change_index AS place, change FROM key_changes')) {
-    if (!isOpen(change, (bytes) => sealed.keyChange.open(bytes, place as Uint8Array)))
+  for (const { id, place, change, decided } of rows(
+    'SELECT id, change_index AS place, change, decided FROM key_changes',
+  )) {
+    if (!isOpen(change, (bytes) => sealed.keyChange.open(bytes, place as Uint8Array, decided as number)))
       run('DELETE FROM key_changes WHERE id = ?', id!);
+  }
+  for (const { peer, mark } of rows('SELECT peer, mark FROM verifications')) {
+    if (!isOpen(mark, (bytes) => sealed.mark.open(bytes, peer as number)))
+      run('DELETE FROM verifications WHERE peer = ?', peer!);
   }
   for (const { row, reason } of rows('SELECT row, reason FROM failures')) {
     if (isOpen(reason, (bytes) => sealed.reason.open(bytes, row as number))) continue;

@@ -29,7 +29,10 @@ export interface SealedColumns {
   addresses: SealedColumn<Numbered>;
   petname: SealedColumn<Numbered>;
   pin: SealedColumn<[placeIndex: Uint8Array]>;
-  keyChange: SealedColumn<[changeIndex: Uint8Array]>;
+  /** What the user has decided is bound, too: nobody without the key decides for them. */
+  keyChange: SealedColumn<[changeIndex: Uint8Array, decided: number]>;
+  /** When a key was verified. Nobody without the key makes one count as that. */
+  mark: SealedColumn<Numbered>;
   reason: SealedColumn<Numbered>;
   meta: SealedColumn<[key: Uint8Array]>;
   /** Keyed hashes to look up by. */
@@ -84,6 +87,7 @@ export function sealedColumns(sealer: RowSealer): SealedColumns {
     petname: column('contacts.petname'),
     pin: column('pins.pin'),
     keyChange: column('key_changes.change'),
+    mark: column('verifications.mark'),
     reason: column('failures.reason'),
     meta: column('meta.value'),
     peerIdIndex: sealer.index('peers.peer_id'),

@@ -42,6 +42,7 @@ const SEALED_TABLES = `
     seen_ms INTEGER NOT NULL,
     decided INTEGER NOT NULL
   ) STRICT;
+  CREATE TABLE sealed_verifications (peer INTEGER PRIMARY KEY REFERENCES peers, mark BLOB NOT NULL) STRICT;
   CREATE TABLE sealed_failures (row INTEGER PRIMARY KEY REFERENCES messages, reason BLOB NOT NULL) STRICT;
   CREATE TABLE sealed_meta (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 `;
@@ -52,12 +53,14 @@ const REPLACE_TABLES = `
   DROP TABLE failures;
   DROP TABLE pins;
   DROP TABLE key_changes;
+  DROP TABLE verifications;
   DROP TABLE meta;
   DROP TABLE peers;
   ALTER TABLE sealed_peers RENAME TO peers;
   ALTER TABLE sealed_contacts RENAME TO contacts;
   ALTER TABLE sealed_pins RENAME TO pins;
   ALTER TABLE sealed_key_changes RENAME TO key_changes;
+  ALTER TABLE sealed_verifications RENAME TO verifications;
   ALTER TABLE sealed_failures RENAME TO failures;
   ALTER TABLE sealed_meta RENAME TO meta;
   CREATE INDEX peers_by_peer_id ON peers (peer_id_index, peer_id);
@@ -121,9 +124,14 @@ export function sealStore(database: DatabaseSync, sealed: SealedColumns): void {
     'SELECT name, phonebook, peer_id AS peer, seq, certificate, seen_ms AS seenMs, decided FROM key_changes',
   )) {
     const index = sealed.changeIndex(change.name, change.peer);
-    const bytes = sealed.keyChange.seal(encodePin(change), index);
+    const bytes = sealed.keyChange.seal(encodePin(change), index, change.decided);
     insertChange.run(index, bytes, change.seenMs, change.decided);
   }
+  const insertMark = database.prepare('INSERT INTO sealed_verifications VALUES (?, ?)');
+  for (const { peer, verifiedMs } of rows<{ peer: number; verifiedMs: number }>(
+    'SELECT peer, verified_ms AS verifiedMs FROM verifications',
+  ))
+    insertMark.run(peer, sealed.mark.sealText(String(verifiedMs), peer));
   const insertFailure = database.prepare('INSERT INTO sealed_failures VALUES (?, ?)');
   for (const { row, reason } of rows<{ row: number; reason: string }>('SELECT * FROM failures'))
     insertFailure.run(row, sealed.reason.sealText(reason, row));

@@ -25,6 +25,19 @@ void test('a mark belongs to a key, and can be taken back', (t) => {
   assert.deepEqual(operations['verifications.list'](), []);
 });
 
+void test('a mark that was planted in the file, or moved to another, is none', (t) => {
+  const { database, operations } = opened(t);
+  operations['verifications.put']({ peer: 'ben', verifiedMs: 7 });
+  operations['contacts.add']({ peer: 'eve', petname: null, nowMs: 1 });
+  database.exec(`
+    PRAGMA foreign_keys = OFF;
+    UPDATE verifications SET peer = (SELECT id FROM peers ORDER BY id DESC LIMIT 1);
+    INSERT INTO verifications SELECT peer + 1, mark FROM verifications;
+    INSERT INTO verifications VALUES (1, x'00');
+  `);
+  assert.deepEqual(operations['verifications.list'](), []);
+});
+
 void test('accepting a key moves the name, drops the mark of the old key, and remembers that one as decided', (t) => {
   const { operations } = opened(t);
   const pin = { name: 'ben', phonebook: 'book', seq: 3, certificate: CERTIFICATE };

@@ -44,10 +44,8 @@ export interface KeyChangeRow {
 
 /** Marks of verification and key changes. */
 export function verificationTable(database: DatabaseSync, sealed: SealedColumns, chains: Chains) {
-  const selectMarks = database.prepare('SELECT peer, verified_ms AS verifiedMs FROM verifications');
-  const upsertMark = database.prepare(
-    'INSERT OR REPLACE INTO verifications (peer, verified_ms) VALUES (?, ?)',
-  );
+  const selectMarks = database.prepare('SELECT peer, mark FROM verifications');
+  const upsertMark = database.prepare('INSERT OR REPLACE INTO verifications (peer, mark) VALUES (?, ?)');
   const deleteMark = database.prepare('DELETE FROM verifications WHERE peer = ?');
   const selectChanges = database.prepare(
     'SELECT change_index AS place, change, seen_ms AS seenMs, decided FROM key_changes ORDER BY id',
@@ -55,7 +53,7 @@ export function verificationTable(database: DatabaseSync, sealed: SealedColumns,
   const upsertChange = database.prepare(
     'INSERT OR REPLACE INTO key_changes (change_index, change, seen_ms, decided) VALUES (?, ?, ?, ?)',
   );
-  const selectChange = database.prepare('SELECT change FROM key_changes WHERE change_index = ?');
+  const selectChange = database.prepare('SELECT change, decided FROM key_changes WHERE change_index = ?');
   const deleteChange = database.prepare('DELETE FROM key_changes WHERE change_index = ?');
   const selectPin = database.prepare(
     'SELECT place_index AS place, pin FROM pins WHERE name_index = ? ORDER BY id LIMIT 1',
@@ -63,12 +61,22 @@ export function verificationTable(database: DatabaseSync, sealed: SealedColumns,
   const deletePins = database.prepare('DELETE FROM pins WHERE name_index = ?');
   const insertPin = database.prepare('INSERT INTO pins (place_index, name_index, pin) VALUES (?, ?, ?)');
 
-  const changeOf = (bytes: Uint8Array, place: Uint8Array): Pin =>
-    decodePin(sealed.keyChange.open(bytes, place));
+  const changeOf = (bytes: Uint8Array, place: Uint8Array, decided: number): Pin =>
+    decodePin(sealed.keyChange.open(bytes, place, decided));
 
-  const putChange = (change: Pin, seenMs: number, decided: boolean): void => {
+  const putChange = (change: Pin, seenMs: number, isDecided: boolean): void => {
     const index = sealed.changeIndex(change.name, change.peer);
-    upsertChange.run(index, sealed.keyChange.seal(encodePin(change), index), seenMs, decided ? 1 : 0);
+    const decided = isDecided ? 1 : 0;
+    upsertChange.run(index, sealed.keyChange.seal(encodePin(change), index, decided), seenMs, decided);
+  };
+
+  /** A mark that can't be read, or of nobody, is none: who damaged the store must not gain one. */
+  const markOf = ({ peer, mark }: { peer: number; mark: Uint8Array }): VerificationRow | undefined => {
+    try {
+      return { peer: chains.peerIdOf(peer), verifiedMs: Number(sealed.mark.openText(mark, peer)) };
+    } catch {
+      return undefined;
+    }
   };
 
   const forget = (peer: string): void => {
@@ -78,17 +86,17 @@ export function verificationTable(database: DatabaseSync, sealed: SealedColumns,
 
   return {
     'verifications.list': (): VerificationRow[] =>
-      (selectMarks.all() as unknown as { peer: number; verifiedMs: number }[]).map(
-        ({ peer, verifiedMs }) => ({
-          peer: chains.peerIdOf(peer),
-          verifiedMs,
-        }),
+      (selectMarks.all() as unknown as { peer: number; mark: Uint8Array }[]).flatMap(
+        (row) => markOf(row) ?? [],
       ),
 
     /** Marks a key as compared; null takes the mark back. */
     'verifications.put': ({ peer, verifiedMs }: { peer: string; verifiedMs: number | null }): void => {
       if (verifiedMs === null) forget(peer);
-      else upsertMark.run(chains.peerKey(peer), verifiedMs);
+      else {
+        const key = chains.peerKey(peer);
+        upsertMark.run(key, sealed.mark.sealText(String(verifiedMs), key));
+      }
     },
 
     'key-changes.list': (): (KeyChangeRow & { decided: number })[] =>
@@ -99,7 +107,11 @@ export function verificationTable(database: DatabaseSync, sealed: SealedColumns,
           seenMs: number;
           decided: number;
         }[]
-      ).map(({ place, change, seenMs, decided }) => ({ ...changeOf(change, place), seenMs, decided })),
+      ).map(({ place, change, seenMs, decided }) => ({
+        ...changeOf(change, place, decided),
+        seenMs,
+        decided,
+      })),
 
     /** Keeps a change, and whether the user has decided against it. */
     'key-changes.put': ({ seenMs, decided, ...change }: KeyChangeRow & { decided: boolean }): void => {
@@ -112,9 +124,9 @@ export function verificationTable(database: DatabaseSync, sealed: SealedColumns,
      */
     'key-changes.accept': ({ name, peer, nowMs }: { name: string; peer: string; nowMs: number }): boolean => {
       const index = sealed.changeIndex(name, peer);
-      const found = selectChange.get(index) as { change: Uint8Array } | undefined;
+      const found = selectChange.get(index) as { change: Uint8Array; decided: number } | undefined;
       if (found === undefined) return false;
-      const change = changeOf(found.change, index);
+      const change = changeOf(found.change, index, found.decided);
       const nameIndex = sealed.nameIndex(name);
       const pinned = selectPin.get(nameIndex) as { place: Uint8Array; pin: Uint8Array } | undefined;
       if (pinned !== undefined) {
