@@ -19,6 +19,7 @@ const CIPHER = 'chacha20-poly1305';
  */
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const CIPHER_OPTIONS = { authTagLength: TAG_BYTES };
 
 /** What sealing adds to a value. */
 export const SEAL_BYTES = NONCE_BYTES + TAG_BYTES;
@@ -84,9 +85,9 @@ export function rowSealer(dataKey: Uint8Array): RowSealer {
       return {
         seal(value, ...row) {
           const nonce = nextNonce();
-          const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES });
-          cipher.setAAD(encodeRowKey(row), { plaintextLength: value.byteLength });
-          const sealed = new Uint8Array(value.byteLength + SEAL_BYTES);
+          const cipher = createCipheriv(CIPHER, key, nonce, CIPHER_OPTIONS);
+          cipher.setAAD(encodeRowKey(row));
+          const sealed = Buffer.allocUnsafe(value.byteLength + SEAL_BYTES);
           sealed.set(nonce);
           sealed.set(cipher.update(value), NONCE_BYTES);
           cipher.final();
@@ -97,9 +98,9 @@ export function rowSealer(dataKey: Uint8Array): RowSealer {
           const end = sealed.byteLength - TAG_BYTES;
           if (end < NONCE_BYTES) throw new SealedValueError(`a sealed value of ${name} is too short`);
           const nonce = sealed.subarray(0, NONCE_BYTES);
-          const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES });
+          const decipher = createDecipheriv(CIPHER, key, nonce, CIPHER_OPTIONS);
           decipher.setAuthTag(sealed.subarray(end));
-          decipher.setAAD(encodeRowKey(row), { plaintextLength: end - NONCE_BYTES });
+          decipher.setAAD(encodeRowKey(row));
           const value = decipher.update(sealed.subarray(NONCE_BYTES, end));
           try {
             decipher.final();
