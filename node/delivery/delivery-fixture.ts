@@ -4,7 +4,7 @@ import type { OpenChat } from '../../protocols/chat/client.ts';
 import { decodeMessage } from '../../protocols/chat/message.ts';
 import { decodeFrame } from '../../protocols/chat/protocol.ts';
 import type { Frame } from '../../protocols/chat/chat_pb.ts';
-import { framesIn } from '../store/store-fixture.ts';
+import { framesIn, TEST_SEALED } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
 import type { Sleep } from './peer-delivery.ts';
 
@@ -128,7 +128,7 @@ export const silentLog: Logger = Object.assign(() => undefined, {
 export function outgoingChain(store: TestStore, peer: string): { id: number; chain: Uint8Array } {
   return store.database
     .prepare(
-      'SELECT c.id, c.chain FROM chains c JOIN peers p ON p.id = c.peer WHERE p.peer_id = ? AND direction = 0 ORDER BY c.id DESC',
+      'SELECT c.id, c.chain FROM chains c JOIN peers p ON p.id = c.peer WHERE p.peer_id_index = ? AND direction = 0 ORDER BY c.id DESC',
     )
-    .get(peer) as unknown as { id: number; chain: Uint8Array };
+    .get(TEST_SEALED.peerIdIndex(peer)) as unknown as { id: number; chain: Uint8Array };
 }
