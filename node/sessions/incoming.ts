@@ -1,4 +1,5 @@
-import { isSignedBy, PREKEY_ID_BYTES } from '../../protocols/mailbox/prekey.ts';
+import { PREKEY_ID_BYTES } from '../../protocols/mailbox/prekey-frames.ts';
+import { isSignedBy } from '../../protocols/mailbox/prekey.ts';
 import {
   openingText,
   readSealedBody,

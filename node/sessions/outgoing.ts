@@ -1,5 +1,6 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { PREKEY_ID_BYTES, PrekeyError } from '../../protocols/mailbox/prekey.ts';
+import { PREKEY_ID_BYTES } from '../../protocols/mailbox/prekey-frames.ts';
+import { PrekeyError } from '../../protocols/mailbox/prekey.ts';
 import type { Prekey } from '../../protocols/mailbox/prekey.ts';
 import {
   isSealingPeer,

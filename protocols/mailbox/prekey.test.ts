@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import fc from 'fast-check';
+import { PREKEY_ID_BYTES } from './prekey-frames.ts';
 import {
   openPrekey,
   PREKEY_BYTES,
-  PREKEY_ID_BYTES,
   PrekeyError,
   prekeyId,
   signPrekey,

@@ -1,12 +1,10 @@
 import { hash } from 'node:crypto';
 import type { Ed25519PrivateKey, PeerId } from '@libp2p/interface';
 import { peerIdFromBytes, peerIdToBytes } from './peer-id-bytes.ts';
+import { PREKEY_ID_BYTES } from './prekey-frames.ts';
 
 /** An X-Wing public key: ML-KEM-768's (1,184) and X25519's (32). Draft-connolly-cfrg-xwing-kem, section 5.2. */
 export const XWING_PUBLIC_KEY_BYTES = 1216;
-
-/** The beginning of a SHA-256: nobody finds a second key for an id that is in use. */
-export const PREKEY_ID_BYTES = 16;
 
 /** A signed prekey, always: version, kind, expiry, public key, Ed25519 signature. Below the 2 KiB that a mailbox keeps. */
 export const PREKEY_BYTES = 1 + 1 + 8 + XWING_PUBLIC_KEY_BYTES + 64;
@@ -53,7 +51,7 @@ export class PrekeyError extends Error {
   }
 }
 
-/** The id of the prekey with this public key: 16 bytes. */
+/** The id of the prekey with this public key: 16 bytes of a SHA-256, so that nobody finds a second key for it. */
 export function prekeyId(publicKey: Uint8Array): Uint8Array {
   return hash('sha256', Buffer.concat([ID_CONTEXT, publicKey]), 'buffer').subarray(0, PREKEY_ID_BYTES);
 }

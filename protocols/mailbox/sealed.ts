@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { PREKEY_ID_BYTES } from './prekey.ts';
+import { PREKEY_ID_BYTES } from './prekey-frames.ts';
 import { MAX_BLOB_BYTES } from './protocol.ts';
 
 /*
