@@ -49,7 +49,7 @@ export async function run(
     );
     return EXIT.ok;
   }
-  await show(view, print);
+  await show(view, who, print);
   if (view.keyChange !== null)
     note(
       `! the key has changed; this is about the known one. Decide with: tincan trust ${safeLine(view.keyChange.name)}`,
@@ -57,7 +57,11 @@ export async function run(
   return EXIT.ok;
 }
 
-async function show(view: OperationResult<'verification'>, print: (line: string) => void): Promise<void> {
+async function show(
+  view: OperationResult<'verification'>,
+  who: string,
+  print: (line: string) => void,
+): Promise<void> {
   const called = displayName(view);
   const since = view.verifiedAt === null ? '' : ` since ${friendlyTime(view.verifiedAt, new Date())}`;
   print(`${called}  ${safeLine(view.peerId)}  ${view.verified ? `verified${since}` : 'not verified'}`);
@@ -71,8 +75,10 @@ async function show(view: OperationResult<'verification'>, print: (line: string)
   print(safeLine(view.code));
   if (view.verified || !process.stdout.isTTY) return;
   print(`\nCompare the number with ${called}, side by side or in a call where you know the voice.`);
-  print('If it is the same:  tincan verify NAME --confirm');
-  print("Or scan the other's code:  tincan verify NAME --code TEXT --confirm");
+  print(`If it is the same:  tincan verify ${safeLine(who)} --confirm`);
+  print(
+    `Or, with the text of the code on their screen:  tincan verify ${safeLine(who)} --code TEXT --confirm`,
+  );
 }
 
 /** A safety number in lines of four groups. */

@@ -89,6 +89,8 @@ scenario(
     const byAda = at(ada, signal);
     const sendTo = (to: string) => ada.client.call('send', { to, text: 'for ben alone' }, { signal });
     book.point('ben', eve.peerId);
+    const events = ada.client.events({ signal });
+    await events.opened;
 
     const found = await ada.client.call('whois', { who: 'ben' }, { signal });
     assert.deepEqual(
@@ -96,6 +98,12 @@ scenario(
       [ben.peerId, true, ben.peerId, eve.peerId],
     );
     assert.match(found.warning ?? '', new RegExp(`${ben.peerId}.*${eve.peerId}`));
+    for await (const event of events) {
+      if (event.type === 'warning') assert.match(event.message, new RegExp(`${ben.peerId}.*${eve.peerId}`));
+      if (event.type !== 'contact') continue;
+      assert.deepEqual([event.peerId, event.change], [ben.peerId, 'changed']);
+      break;
+    }
     const isRefused = async (): Promise<void> => {
       for (const to of ['ben', 'BEN']) {
         await assert.rejects(sendTo(to), {
