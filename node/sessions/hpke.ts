@@ -3,8 +3,8 @@ import { CHAIN_EXPORT_CONTEXT } from '../../protocols/mailbox/sealed.ts';
 import { NativeXWing } from './x-wing.ts';
 
 /*
- * HPKE (RFC 9180) in base mode: X-Wing, HKDF-SHA-256, export only. The library wants keys and randomness as copies of their
- * own; those made here are overwritten, those it makes inside can't be.
+ * HPKE (RFC 9180) in base mode: X-Wing, HKDF-SHA-256, export only. The library works on the buffers of keys and randomness that it
+ * is given, so these are copies, which are overwritten; what it makes inside can't be.
  */
 
 /** Randomness of one encapsulation: ML-KEM's and X25519's (section 5.4). */
@@ -37,7 +37,7 @@ export async function encapsulate({
     const sender = await suite.createSenderContext({
       recipientPublicKey: await kem.deserializePublicKey(publicKey),
       info,
-      ekm,
+      ekm: ekm.buffer,
     });
     const chainKey = new Uint8Array(await sender.export(CHAIN_EXPORT_CONTEXT, CHAIN_KEY_BYTES));
     return { kemCiphertext: new Uint8Array(sender.enc), chainKey };
@@ -63,7 +63,7 @@ export async function decapsulate({
   const copy = Uint8Array.from(secretKey);
   try {
     const recipient = await suite.createRecipientContext({
-      recipientKey: await kem.deserializePrivateKey(copy),
+      recipientKey: await kem.deserializePrivateKey(copy.buffer),
       enc: kemCiphertext,
       info,
     });

@@ -127,7 +127,7 @@ export interface SealedBody {
   content: Uint8Array;
 }
 
-/** Whether a blob says that it is sealed, by this version or by a later one of this layout. */
+/** Whether a blob says that it is sealed, in the version known here. */
 export function isSealed(blob: Uint8Array): boolean {
   return blob[0] === VERSION;
 }
