@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { runCli, spawnCli } from './cli-process.ts';
 import { fakeDaemon } from './fake-daemon.ts';
 import type { FakeDaemon } from './fake-daemon.ts';
+import { PASSPHRASE } from './fake-operations.ts';
 
 async function daemonFor(t: TestContext): Promise<FakeDaemon> {
   const daemon = await fakeDaemon();
@@ -244,4 +245,22 @@ void test('the echo bot answers what came before and after, once, across a resta
     daemon.messages.filter(({ receivedAt }) => receivedAt === null).map(({ text }) => text),
     ['one', 'two', 'three'],
   );
+});
+
+void test('lock and unlock wait until it is so', async (t) => {
+  const daemon = await daemonFor(t);
+  const tincan = at(daemon);
+  assert.deepEqual(
+    [(await tincan(['lock'])).stdout, (await tincan(['id'])).stderr],
+    ['Locked. Nobody reaches you until: tincan unlock\n', 'tincan: the daemon is locked\nunlock it\n'],
+  );
+  const env = { TINCAN_HOME: daemon.dataDir };
+  const nobody = await runCli(['unlock'], { env });
+  assert.equal(nobody.code, 1);
+  assert.match(nobody.stderr, /a passphrase is needed/);
+  const wrong = await runCli(['unlock'], { env: { ...env, TINCAN_PASSPHRASE: 'no' } });
+  assert.deepEqual([wrong.code, wrong.stderr], [1, 'tincan: the passphrase is wrong\n']);
+  const right = await runCli(['unlock', '--json'], { env: { ...env, TINCAN_PASSPHRASE: PASSPHRASE } });
+  assert.deepEqual([right.code, right.stdout], [0, '{"locked":false}\n']);
+  assert.equal((await tincan(['id'])).code, 0);
 });

@@ -15,6 +15,8 @@ export type FakeEvent = WithoutCursor<EventView>;
 
 const SELF = '12D3KooWSelfSelfSelf';
 const AT = '2026-11-20T09:05:00.000Z';
+/** What unlocks it. */
+export const PASSPHRASE = 'correct horse battery';
 const CODE = 'tincan-verify:1/12D3KooWSelfSelfSelf/12D3KooWben';
 
 /** Who the fake daemon knows; `mallory` has a name that tries the terminal. */
@@ -46,6 +48,7 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
 } {
   const messages: MessageView[] = [];
   const marked: string[] = [];
+  let locked = false;
   const friends = new Map<string, PeerView>();
 
   function find(who: string): PeerView {
@@ -130,7 +133,16 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
       allowUnsealed: false,
       warnings: ['the clock is ten years off'],
     }),
-    identity: () => identity,
+    identity: () => {
+      if (locked) throw new ControlError('locked', 'the daemon is locked', { hint: 'unlock it' });
+      return identity;
+    },
+    lock: () => ({ locked: (locked = true) }),
+    unlock({ passphrase }) {
+      if (passphrase !== PASSPHRASE)
+        throw new ControlError('forbidden', 'the passphrase is wrong', { field: 'passphrase' });
+      return { locked: (locked = false) };
+    },
     claimName: ({ name }) => {
       if (name === 'ben') throw new ControlError('conflict', 'ben is taken', { field: 'name' });
       return { ...identity, name };

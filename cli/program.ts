@@ -165,6 +165,18 @@ function buildProgram(exit: (code: number) => void): Command {
     .description('how your daemon is doing')
     .action(client(() => import('./commands/status.ts')));
   program
+    .command('lock')
+    .description('let your daemon forget its keys; it stays, and does nothing')
+    .action(client(() => import('./commands/lock.ts')));
+  program
+    .command('unlock')
+    .option(
+      '--passphrase-file <FILE>',
+      'read the passphrase from the first line of this file (TINCAN_PASSPHRASE)',
+    )
+    .description('give your locked daemon its passphrase')
+    .action(client(() => import('./commands/unlock.ts')));
+  program
     .command('id')
     .description('who you are')
     .action(client(() => import('./commands/id.ts')));

@@ -21,6 +21,7 @@ import { directory as createDirectory } from './directory.ts';
 import { eventLog } from './event-log.ts';
 import { createHost, signedPeerRecord } from './host.ts';
 import { keepInTouch } from './keep-in-touch.ts';
+import { lockOperations, whileLocked } from './locked.ts';
 import { daemonLog, partLog } from './logs.ts';
 import { mailboxIntake } from './mailbox-intake.ts';
 import { mailboxes as createMailboxes } from './mailboxes.ts';
@@ -49,24 +50,36 @@ export interface RunOptions {
 }
 
 /**
- * Runs a daemon until the signal fires: identity and store in the data directory, a libp2p node, links to the bootstrap
+ * Runs a daemon until the signal fires, also through times in which it is locked: identity and store in the data directory, a libp2p node, links to the bootstrap
  * nodes, delivery, and the API for clients.
  *
  * @throws StoreError `held` when another process has the data directory, `corrupt` when the store is damaged, `internal` with a
  * DataKeyError as its cause when the store can't be opened with the key there is or the passphrase that was given
  * @throws ListenError, ControlError, SyntaxError for what is wrong with the configuration or the machine
  */
-export async function runDaemon(
+export async function runDaemon(config: DaemonConfig, options: RunOptions): Promise<void> {
+  const logger = daemonLog(config.logLevel);
+  let run = options;
+  while ((await runUnlocked(config, logger, run)) === 'locked') {
+    const passphrase = await whileLocked({ config, logger, version: run.version }, options);
+    if (passphrase === null) return;
+    run = { ...options, onReady: () => undefined, askPassphrase: () => Promise.resolve(passphrase) };
+  }
+}
+
+/** Runs until the daemon is told to stop, or to lock itself; then nothing of it is left. */
+async function runUnlocked(
   config: DaemonConfig,
+  log: ReturnType<typeof daemonLog>,
   { signal, onReady, askPassphrase, version }: RunOptions,
-): Promise<void> {
+): Promise<'stopped' | 'locked'> {
   const nowMs = Date.now;
   const random = Math.random;
-  const log = daemonLog(config.logLevel);
   const nodes = addressesByNode(config.bootstrap);
 
   await using stack = new AsyncDisposableStack();
   const stopping = new AbortController();
+  const locking = new AbortController();
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const storeTrouble = storeWarnings(config.dataDir);
@@ -278,6 +291,8 @@ export async function runDaemon(
       ...peopleOperations(daemon),
       ...trustOperations(daemon),
       ...messageOperations(daemon),
+      // The answer goes out first.
+      ...lockOperations(config.dataDir, () => setImmediate(() => locking.abort())),
     },
     events,
     sendStream: sendBatch({
@@ -305,9 +320,11 @@ export async function runDaemon(
   });
   await delivery.start();
   onReady({ peerId: self, multiaddrs: host.getMultiaddrs().map(String), http: server.url });
+  const over = AbortSignal.any([signal, locking.signal]);
   await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    if (over.aborted) resolve();
+    else over.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info({ links: connectedLinks().length }, 'stopping');
+  return signal.aborted ? 'stopped' : 'locked';
 }

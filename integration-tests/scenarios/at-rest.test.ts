@@ -157,3 +157,48 @@ scenario(
     await ada.program.start();
   },
 );
+
+scenario('a locked daemon does nothing and holds its place, until it is unlocked', async (town) => {
+  const { signal } = town;
+  const [ada, ben] = await Promise.all([town.daemon('ada', { passphrase: PASSPHRASE }), town.daemon('ben')]);
+  const { invite } = await ben.client.call('invite', {}, { signal });
+  await ada.client.call('addContact', { who: invite, petname: 'ben' }, { signal });
+  await ada.send('ben', 'before', 'delivered');
+  const run = (...args: string[]): Promise<CommandResult> =>
+    tincan([...args, `--data-dir=${ada.dataDir}`], { signal, env: { TINCAN_PASSPHRASE: PASSPHRASE } });
+
+  const open = await tincan(['lock', `--data-dir=${ben.dataDir}`], { signal });
+  assert.equal(open.code, 1);
+  assert.match(open.stderr, /no passphrase protects this daemon.*tincan passphrase change/s);
+
+  const { pid } = ada.program;
+  const locked = await run('lock');
+  assert.equal(locked.code, 0, locked.stderr);
+  const asked = await run('history', 'ben');
+  assert.deepEqual(
+    [asked.code, asked.stderr],
+    [1, 'tincan: the daemon is locked\nunlock it with: tincan unlock\n'],
+  );
+  assert.match((await run('send', 'ben', 'unheard')).stderr, /the daemon is locked/);
+  // Nobody else gets the data directory meanwhile.
+  assert.match((await run('daemon', ...ARGS)).stderr, /another tincan process has/);
+  const waits = await ben.client.call('send', { to: ada.peerId, text: 'while you were locked' }, { signal });
+  const wrong = await tincan(['unlock', `--data-dir=${ada.dataDir}`], {
+    signal,
+    env: { TINCAN_PASSPHRASE: 'not the one' },
+  });
+  assert.deepEqual([wrong.code, wrong.stderr], [1, 'tincan: the passphrase is wrong\n']);
+
+  for (const _time of [1, 2]) {
+    const unlocked = await run('unlock');
+    assert.deepEqual([unlocked.code, unlocked.stdout], [0, 'Unlocked.\n'], unlocked.stderr);
+  }
+  assert.equal(ada.program.pid, pid);
+  const history = await run('history', 'ben');
+  assert.match(history.stdout, /before/);
+  assert.doesNotMatch(history.stdout, /unheard/);
+  await run('connect', 'ben');
+  await ben.reached(waits.id, 'delivered');
+  assert.equal((await run('lock')).code, 0);
+  assert.equal((await ada.program.stop()).code, 0, 'a locked daemon stops like any other');
+});

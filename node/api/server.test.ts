@@ -37,6 +37,7 @@ import type { Call, Ask } from './api-fixture.ts';
 const execute = promisify(execFile);
 
 const BODIES: Partial<Record<RouteName, object>> = {
+  unlock: { passphrase: 'p' },
   claimName: { name: 'ada' },
   verify: { verified: true },
   compareCode: { code: 'x' },

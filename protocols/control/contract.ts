@@ -283,6 +283,7 @@ export interface Operation {
   errors: readonly ErrorCode[];
 }
 
+const Lock = z.object({ locked: z.boolean() });
 const Limit = z.coerce.number().int().min(1).max(1000).default(100);
 const Flag = z
   .enum(['true', 'false'])
@@ -292,6 +293,17 @@ const Flag = z
 export const contract = {
   status: { summary: 'How this daemon is doing', response: Status, errors: [] },
   identity: { summary: 'Who this daemon is', response: Identity, errors: [] },
+  lock: {
+    summary: 'Stop everything but this API, and forget all keys, until the passphrase is given again',
+    response: Lock,
+    errors: ['conflict'],
+  },
+  unlock: {
+    summary: 'Give a locked daemon its passphrase; it is back when it answers',
+    body: z.object({ passphrase: z.string().min(1).max(1024) }),
+    response: Lock,
+    errors: [],
+  },
   claimName: {
     summary: 'Claim a name at every phonebook in reach',
     body: z.object({ name: z.string().min(1).max(200) }),

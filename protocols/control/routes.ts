@@ -5,6 +5,8 @@
 export const routes = {
   status: { method: 'GET', path: '/v1/status' },
   identity: { method: 'GET', path: '/v1/identity' },
+  lock: { method: 'POST', path: '/v1/lock' },
+  unlock: { method: 'POST', path: '/v1/unlock' },
   claimName: { method: 'PUT', path: '/v1/name' },
   releaseName: { method: 'DELETE', path: '/v1/name' },
   peers: { method: 'GET', path: '/v1/peers' },
@@ -50,6 +52,7 @@ export const ERROR_STATUS = {
   'not-found': 404,
   conflict: 409,
   'too-large': 413,
+  locked: 423,
   'rate-limited': 429,
   internal: 500,
   damaged: 500,

@@ -29,6 +29,7 @@ const json = (value: unknown): Uint8Array => bytes(JSON.stringify(value));
 const BODIES: Partial<Record<keyof typeof contract, unknown>> = {
   claimName: { name: 'ada' },
   verify: { verified: true, code: '12345 '.repeat(12).trim() },
+  unlock: { passphrase: 'correct horse battery' },
   compareCode: { code: `tincan-verify:1/${PEER}/${PEER}` },
   decideKeyChange: { decision: 'accept', claimed: PEER },
   addContact: { who: PEER, petname: 'Ben \u{1f9ea}' },
