@@ -1,6 +1,7 @@
 import type { ChatSession } from './chat-session.ts';
 import { displayName, table } from './display.ts';
 import { describeError } from './exit-code.ts';
+import { numberLines } from './commands/verify.ts';
 import { describeKey, describePresence } from './people.ts';
 import { safeLine } from './terminal-text.ts';
 
@@ -10,6 +11,7 @@ const HELP = [
   '  /send NAME TEXT   send somebody a line',
   '  /list             friends and conversations',
   '  /whois NAME       look somebody up',
+  '  /verify           the safety number with whom you talk to',
   '  /id               who you are',
   '  /retry            send the message that failed last again',
   '  /quit             leave; the daemon goes on',
@@ -77,6 +79,14 @@ async function handleCommand(
         `${displayName(found)}  ${describePresence(found, new Date())}  ${describeKey(found)}  ${safeLine(found.peerId)}  (from ${found.source})`,
       );
       if (found.warning !== null) show(`! ${safeLine(found.warning)}`);
+      return true;
+    }
+    case 'verify': {
+      const { partner } = session;
+      if (partner === undefined) throw new Error('nobody to talk to yet: /connect NAME');
+      const found = await daemon(session).call('verification', { who: partner.peerId });
+      show(`${displayName(found)}  ${describeKey(found)}  ${safeLine(found.peerId)}`);
+      for (const line of numberLines(found.safetyNumber)) show(`  ${line}`);
       return true;
     }
     case 'id': {

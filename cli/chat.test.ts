@@ -13,12 +13,13 @@ async function daemonFor(t: TestContext) {
 void test('in a pipe: history, then every line is queued before it ends', async (t) => {
   const daemon = await daemonFor(t);
   daemon.receive('ben', 'earlier');
-  const input = `one\n\n//two\n/send mallory three\n/id\n/list\n/help\n${'more\n'.repeat(300)}`;
+  const input = `one\n\n//two\n/send mallory three\n/verify\n/id\n/list\n/help\n${'more\n'.repeat(300)}`;
   const { code, stdout } = await runCli(['chat', 'ben', '--data-dir', daemon.dataDir], { input });
   assert.equal(code, 0);
   assert.match(stdout, /^-- ben, 12D3KooWben, not verified --\n.*ben {2}earlier\n/);
   assert.match(stdout, /\/connect NAME/);
   assert.match(stdout, /^ada {2}12D3KooWSelf/m);
+  assert.match(stdout, /^ben {2}not verified {2}12D3KooWben\n( {2}(\d{5} ?){4}\n){3}/m);
   assert.deepEqual(
     daemon.messages.slice(1, 5).map(({ to, text }) => `${to} ${text}`),
     ['12D3KooWben one', '12D3KooWben /two', '12D3KooWmallory three', '12D3KooWben more'],

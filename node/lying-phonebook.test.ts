@@ -161,8 +161,23 @@ void test('the first change counts until it is decided: what is accepted is what
   assert.equal(people.known('bob'), bob.peerId);
 });
 
+void test('a certificate that comes with a hello puts the name in question just as well', async (t) => {
+  const { first, changes, people } = await world(t);
+  const [bob, eve] = await Promise.all([person(), person()]);
+  await list(first, 'bob', bob, 1);
+  await people.resolve('bob', { signal });
+  const { bytes } = await first.give('bob', eve, 2);
+  await people.learn(eve.peerId, { card: NONE, certificate: bytes });
+  assert.deepEqual(
+    changes.map(({ known, claimed }) => [known, claimed]),
+    [[bob.peerId, eve.peerId]],
+  );
+  assert.equal(people.isBlocked('bob'), true);
+  await assertStill(people, 'bob', bob.peerId, eve.peerId);
+});
+
 void test('an old certificate, replayed: it is passed over, with a word where somebody asked', async (t) => {
-  const { first, changes, warnings, people } = await world(t);
+  const { first, changes, warnings, dht, people } = await world(t);
   const [bob, before] = await Promise.all([person(), person()]);
   await list(first, 'bob', bob, 5);
   await people.resolve('bob', { signal });
@@ -171,6 +186,10 @@ void test('an old certificate, replayed: it is passed over, with a word where so
   assert.deepEqual([found.peerId, found.blocked], [bob.peerId, false]);
   assert.match(found.warning ?? '', new RegExp(`${before.peerId}, older`));
   await people.learn(before.peerId, { card: NONE, certificate: old.bytes });
+  // The same from the DHT, while no phonebook answers.
+  first.resolved.clear();
+  dht.set(first.id, old);
+  assert.match((await people.lookup('bob', { signal })).warning ?? '', /older/);
   await assertStill(people, 'bob', bob.peerId, before.peerId);
   assert.equal(await people.recipient('bob', { signal }), bob.peerId);
   assert.deepEqual([changes, warnings], [[], []]);
