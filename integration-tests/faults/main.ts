@@ -1,14 +1,14 @@
 import { parseArgs } from 'node:util';
-import { playEpisode } from './episode.ts';
-import { line } from './episodes.ts';
-import { loadKinds } from './kinds.ts';
+import { playEpisode } from './episodes/episode.ts';
+import { line } from './episodes/episodes.ts';
+import { loadKinds } from './episodes/kinds.ts';
 import type { FigureRow, Part } from './parts/part.ts';
 import { seconds } from './parts/part.ts';
 import { PARTS } from './parts.ts';
 import { writeFigures } from './reliability.ts';
 import { randomFrom } from '../harness/random.ts';
-import type { Schedule } from './schedule.ts';
-import { drawSeed } from './schedule.ts';
+import type { Schedule } from './episodes/schedule.ts';
+import { drawSeed } from './episodes/schedule.ts';
 
 /**
  * `npm run test:faults`: real programs under faults, and what was promised held against what was shown.

@@ -1,4 +1,4 @@
-import { backlog as play } from '../backlog.ts';
+import { backlog as play } from '../load/backlog.ts';
 import type { Part } from './part.ts';
 import { megabytes, seconds } from './part.ts';
 

@@ -1,5 +1,5 @@
-import { hostile as play } from '../hostile.ts';
-import { hostileTable } from '../hostile-report.ts';
+import { hostile as play } from '../hostile/hostile.ts';
+import { hostileTable } from '../hostile/hostile-report.ts';
 import type { Part } from './part.ts';
 import { megabytes } from './part.ts';
 

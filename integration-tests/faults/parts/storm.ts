@@ -1,4 +1,4 @@
-import { storm as play } from '../storm.ts';
+import { storm as play } from '../load/storm.ts';
 import type { FigureRow, Part } from './part.ts';
 import { megabytes, seconds } from './part.ts';
 
