@@ -40,9 +40,10 @@ export async function hostileTown(town: Town, prefix: readonly string[]): Promis
   const { signal } = town;
   const place: Place = { prefix, listen: '/ip4/127.0.0.1/tcp/0', httpHost: '127.0.0.1' };
   const args = ['--log-level=warn'];
-  const bootstrap = await town.bootstrap({ place, args });
+  const options = { place, args, hook: true };
+  const bootstrap = await town.bootstrap(options);
   const [ada, ben] = await Promise.all(
-    ['ada', 'ben'].map((name) => town.daemon(name, { name, bootstrap: [bootstrap], place, args })),
+    ['ada', 'ben'].map((name) => town.daemon(name, { ...options, name, bootstrap: [bootstrap] })),
   );
   await ada!.knows('ben');
   await ben!.knows('ada');

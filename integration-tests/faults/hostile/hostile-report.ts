@@ -17,9 +17,11 @@ export interface HostileRow {
   ratio: number | undefined;
   quietCpuShare: number;
   cpuShare: number;
-  beforeRssBytes: number;
+  /** Heap and buffers of the main thread, garbage collected. */
+  beforeBytes: number;
   peakRssBytes: number;
-  afterRssBytes: number;
+  /** The same, when the attack is over. */
+  afterBytes: number;
   beforeHandles: number;
   peakHandles: number;
   afterHandles: number;
@@ -52,7 +54,7 @@ export function hostileTable({ seed, apart, rows, broken }: HostileReport): stri
     'attacked p99 ms',
     'ratio',
     'peak MiB',
-    'after MiB',
+    'held before, after MiB',
     'peak handles',
     'CPU quiet',
     'CPU',
@@ -70,7 +72,7 @@ export function hostileTable({ seed, apart, rows, broken }: HostileReport): stri
         ? '-'
         : `${row.ratio.toFixed(1)}${row.ratio > LATENCY_RATIO ? ' **over**' : ''}`,
       mebibytes(row.peakRssBytes),
-      mebibytes(row.afterRssBytes),
+      `${mebibytes(row.beforeBytes)}, ${mebibytes(row.afterBytes)}`,
       `${row.peakHandles}`,
       `${(row.quietCpuShare * 100).toFixed(0)} %`,
       `${(row.cpuShare * 100).toFixed(0)} %`,

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { percentile } from '../../benchmarks/figure.ts';
 import { runCommand } from '../../harness/command.ts';
 import { randomFrom } from '../../harness/random.ts';
+import type { Program } from '../../harness/program.ts';
 import { openTown } from '../../harness/town.ts';
 import type { Attack, AttackTarget } from './attack.ts';
 import { allAttacks } from './attack-list.ts';
@@ -60,13 +61,16 @@ async function cores({
   return { victims: ['taskset', '-c', '0'], attackers: ['taskset', '-c', '1'] };
 }
 
-function targetOf({ bootstrap, ben }: HostileTown, by: AttackTarget['by']): AttackTarget & { pid: number } {
+function targetOf(
+  { bootstrap, ben }: HostileTown,
+  by: AttackTarget['by'],
+): AttackTarget & { program: Program } {
   const { program, dataDir } = by === 'daemon' ? ben : bootstrap;
   const { peerId, multiaddrs } = program.ready;
   const address = multiaddrs[0]!.replace(/\/p2p\/.*$/, '');
   const [, host, port] = /^\/ip4\/([^/]+)\/tcp\/(\d+)$/.exec(address)!;
   const multiaddr = `${address}/p2p/${peerId}`;
-  return { by, multiaddr, peerId, host: host!, port: Number(port), dataDir, pid: program.pid };
+  return { by, multiaddr, peerId, host: host!, port: Number(port), dataDir, program };
 }
 
 interface Attacker {
@@ -118,17 +122,25 @@ interface Play {
   options: HostileOptions;
 }
 
+/** What a program's main thread holds on to, its garbage collected: heap and buffers. */
+async function heldBytes(program: Program): Promise<number> {
+  const { heapUsed, external } = await program.tell({ type: 'collect-garbage' });
+  return heapUsed + external;
+}
+
 /** Quiet, then the attack, then what is left of it. */
 async function play({ attacks, by, town, honest, attackers, options }: Play): Promise<HostileRow> {
   const { signal, seconds, seed } = options;
-  const { pid, ...target } = targetOf(town, by);
+  const { program, ...target } = targetOf(town, by);
+  const { pid } = program;
   const spell = (length: number): AbortSignal =>
     AbortSignal.any([signal, AbortSignal.timeout(length * 1000)]);
   honest.take();
   honest.failures();
   const quiet = await watch(pid, { signal: spell(attacks.length > 1 ? 1 : seconds) });
   const quietTimes = honest.take();
-  const before = await resourcesOf(pid);
+  const beforeBytes = await heldBytes(program);
+  const beforeHandles = (await resourcesOf(pid))?.handles ?? 0;
 
   const attack = await attacker({ names: attacks.map(({ name }) => name), target, seed }, attackers);
   honest.take();
@@ -136,13 +148,13 @@ async function play({ attacks, by, town, honest, attackers, options }: Play): Pr
   const times = honest.take();
   const counts = await attack.end();
   const limits = HOSTILE_LIMITS[by];
-  const beforeHandles = before?.handles ?? 0;
   let after = await resourcesOf(pid);
   for (const end = performance.now() + RECOVERY_MS; performance.now() < end && !signal.aborted;) {
     after = await resourcesOf(pid);
     if ((after?.handles ?? 0) <= beforeHandles + limits.keptHandles) break;
     await delay(LOOK_MS, undefined, { signal });
   }
+  const afterBytes = await heldBytes(program);
 
   const figures = CONCERNED[by].map((what) => {
     const [calm, attacked] = [latency(quietTimes[what]), latency(times[what])];
@@ -157,9 +169,9 @@ async function play({ attacks, by, town, honest, attackers, options }: Play): Pr
     ratio: ratios.length === 0 ? undefined : Math.max(...ratios),
     quietCpuShare: quiet.cpuShare,
     cpuShare: taken.cpuShare,
-    beforeRssBytes: before?.rssBytes ?? 0,
+    beforeBytes,
     peakRssBytes: taken.peakRssBytes,
-    afterRssBytes: after?.rssBytes ?? 0,
+    afterBytes,
     beforeHandles,
     peakHandles: taken.peakHandles,
     afterHandles: after?.handles ?? 0,
@@ -169,8 +181,8 @@ async function play({ attacks, by, town, honest, attackers, options }: Play): Pr
   };
   if (row.peakRssBytes > limits.rssBytes) row.broken.push(`memory over ${limits.rssBytes}`);
   if (row.peakHandles > limits.handles) row.broken.push(`handles over ${limits.handles}`);
-  if (row.afterRssBytes > row.beforeRssBytes + limits.keptBytes)
-    row.broken.push(`${row.afterRssBytes} bytes after it, ${row.beforeRssBytes} before`);
+  if (row.afterBytes > row.beforeBytes + limits.keptBytes)
+    row.broken.push(`${row.afterBytes} bytes after it, ${row.beforeBytes} before`);
   if (row.afterHandles > beforeHandles + limits.keptHandles)
     row.broken.push(`${row.afterHandles} handles after it, ${beforeHandles} before`);
   return row;
