@@ -8,7 +8,7 @@ import { phonebookClient } from '../../../protocols/phonebook/client.ts';
 import { PHONEBOOK_PROTOCOL } from '../../../protocols/phonebook/protocol.ts';
 import { stranger } from '../../harness/stranger.ts';
 import type { Daemon } from '../../harness/daemon.ts';
-import type { Bootstrap, Place, Town } from '../../harness/town.ts';
+import type { Bootstrap, Town } from '../../harness/town.ts';
 
 /** What honest people do, and how long each time took, in milliseconds. */
 export interface Honest extends AsyncDisposable {
@@ -36,11 +36,10 @@ export interface HostileTown {
 }
 
 /** A bootstrap node and two friends, who have each other as contacts. */
-export async function hostileTown(town: Town, prefix: readonly string[]): Promise<HostileTown> {
+export async function hostileTown(town: Town): Promise<HostileTown> {
   const { signal } = town;
-  const place: Place = { prefix, listen: '/ip4/127.0.0.1/tcp/0', httpHost: '127.0.0.1' };
   const args = ['--log-level=warn'];
-  const options = { place, args, hook: true };
+  const options = { args, hook: true };
   const bootstrap = await town.bootstrap(options);
   const [ada, ben] = await Promise.all(
     ['ada', 'ben'].map((name) => town.daemon(name, { ...options, name, bootstrap: [bootstrap] })),

@@ -39,7 +39,7 @@ export interface HostileOptions {
 
 /** What the victim has to come back from an attack. */
 const RECOVERY_MS = 15_000;
-const LOOK_MS = 250;
+const LOOK_MS = 500;
 
 /** An attacker that does not end by itself after this long is ended. */
 const END_MS = 3_000;
@@ -50,15 +50,30 @@ const CONCERNED: Record<AttackTarget['by'], readonly (keyof ReturnType<Honest['t
   bootstrap: ['chat', 'resolve', 'deposit'],
 };
 
-/** Puts victims and attackers on cores of their own, where there are two and a way to say so. */
-async function cores({
-  signal,
-}: {
-  signal: AbortSignal;
-}): Promise<{ victims: string[]; attackers: string[] }> {
-  const found = await runCommand(['taskset', '-c', '0', 'true'], { signal }).catch(() => undefined);
-  if (found?.code !== 0 || availableParallelism() < 2) return { victims: [], attackers: [] };
-  return { victims: ['taskset', '-c', '0'], attackers: ['taskset', '-c', '1'] };
+/** Where the attacked program runs, and where everybody else does, on a machine with two cores or more. */
+const VICTIM_CORE = '0';
+const OTHERS_CORE = '1';
+
+/** Attackers stand back behind the honest, who on a real network would have machines of their own. */
+const ATTACKERS = ['nice', '-n', '10', 'taskset', '-c', OTHERS_CORE];
+
+/** Whether programs can be put on cores of their own here. */
+async function canPin({ signal }: { signal: AbortSignal }): Promise<boolean> {
+  if (availableParallelism() < 2) return false;
+  const found = await runCommand(['taskset', '-c', VICTIM_CORE, 'true'], { signal }).catch(() => undefined);
+  return found?.code === 0;
+}
+
+/** Gives the attacked program a core of its own, with all its threads. */
+async function pin(
+  victim: Program,
+  others: readonly Program[],
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const put = (pid: number, core: string) =>
+    runCommand(['taskset', '-a', '-c', '-p', core, String(pid)], { signal });
+  await put(victim.pid, VICTIM_CORE);
+  for (const { pid } of others) await put(pid, OTHERS_CORE);
 }
 
 function targetOf(
@@ -118,7 +133,8 @@ interface Play {
   by: AttackTarget['by'];
   town: HostileTown;
   honest: Honest;
-  attackers: readonly string[];
+  /** Whether the attacked program gets a core of its own. */
+  apart: boolean;
   options: HostileOptions;
 }
 
@@ -129,10 +145,14 @@ async function heldBytes(program: Program): Promise<number> {
 }
 
 /** Quiet, then the attack, then what is left of it. */
-async function play({ attacks, by, town, honest, attackers, options }: Play): Promise<HostileRow> {
+async function play({ attacks, by, town, honest, apart, options }: Play): Promise<HostileRow> {
   const { signal, seconds, seed } = options;
   const { program, ...target } = targetOf(town, by);
   const { pid } = program;
+  const others = [town.bootstrap, town.ada, town.ben]
+    .map((one) => one.program)
+    .filter((one) => one !== program);
+  if (apart) await pin(program, others, { signal });
   const spell = (length: number): AbortSignal =>
     AbortSignal.any([signal, AbortSignal.timeout(length * 1000)]);
   honest.take();
@@ -142,19 +162,24 @@ async function play({ attacks, by, town, honest, attackers, options }: Play): Pr
   const beforeBytes = await heldBytes(program);
   const beforeHandles = (await resourcesOf(pid))?.handles ?? 0;
 
-  const attack = await attacker({ names: attacks.map(({ name }) => name), target, seed }, attackers);
+  const attack = await attacker(
+    { names: attacks.map(({ name }) => name), target, seed },
+    apart ? ATTACKERS : [],
+  );
   honest.take();
   const taken = await watch(pid, { signal: spell(seconds) });
   const times = honest.take();
   const counts = await attack.end();
   const limits = HOSTILE_LIMITS[by];
   let after = await resourcesOf(pid);
+  let afterBytes = await heldBytes(program);
   for (const end = performance.now() + RECOVERY_MS; performance.now() < end && !signal.aborted;) {
-    after = await resourcesOf(pid);
-    if ((after?.handles ?? 0) <= beforeHandles + limits.keptHandles) break;
+    const handlesAreBack = (after?.handles ?? 0) <= beforeHandles + limits.keptHandles;
+    if (handlesAreBack && afterBytes <= beforeBytes + limits.keptBytes) break;
     await delay(LOOK_MS, undefined, { signal });
+    after = await resourcesOf(pid);
+    afterBytes = await heldBytes(program);
   }
-  const afterBytes = await heldBytes(program);
 
   const figures = CONCERNED[by].map((what) => {
     const [calm, attacked] = [latency(quietTimes[what]), latency(times[what])];
@@ -201,10 +226,10 @@ export async function hostile(options: HostileOptions): Promise<HostileReport> {
   const random = randomFrom(seed);
   const wanted = only.split(',');
   const attacks = (await allAttacks()).filter(({ name }) => wanted.some((part) => name.includes(part)));
-  const { victims, attackers } = await cores({ signal });
-  const report: HostileReport = { seed, apart: attackers.length > 0, rows: [], broken: [] };
+  const apart = await canPin({ signal });
+  const report: HostileReport = { seed, apart, rows: [], broken: [] };
   await using town = await openTown({ signal });
-  const people = await hostileTown(town, victims);
+  const people = await hostileTown(town);
   {
     await using honest = await honestPeers(people);
     // A first spell that does not count: caches and compiled code.
@@ -213,7 +238,7 @@ export async function hostile(options: HostileOptions): Promise<HostileReport> {
       const concerned = attacks.filter(({ against }) => against.includes(by));
       for (const several of together ? [concerned] : concerned.map((attack) => [attack])) {
         const seeded = { ...options, seed: Math.floor(random() * 2 ** 31) };
-        const row = await play({ attacks: several, by, town: people, honest, attackers, options: seeded });
+        const row = await play({ attacks: several, by, town: people, honest, apart, options: seeded });
         report.rows.push(row);
         log(`${row.attack} against ${by}: ${JSON.stringify(row)}`);
       }
