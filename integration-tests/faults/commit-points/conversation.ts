@@ -177,7 +177,7 @@ export const STEPS: readonly Step[] = [
     name: 'looking',
     async play({ ada, ben, bootstrap, signal }) {
       const { messages } = await ada.client.call('history', { who: ben.peerId }, { signal });
-      await ada.client.call('message', { id: messages[0]!.id }, { signal });
+      for (const { id } of messages.slice(0, 1)) await ada.client.call('message', { id }, { signal });
       await ada.client.call('conversations', {}, { signal });
       await ada.client.call('inbox', {}, { signal });
       await metric(bootstrap, 'tincan_mailbox_blobs');

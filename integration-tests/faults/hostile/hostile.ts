@@ -41,6 +41,9 @@ export interface HostileOptions {
 const RECOVERY_MS = 15_000;
 const LOOK_MS = 500;
 
+/** Shown of what a program said that has ended. */
+const LAST_CHARS = 5_000;
+
 /** An attacker that does not end by itself after this long is ended. */
 const END_MS = 3_000;
 
@@ -230,7 +233,8 @@ export async function hostile(options: HostileOptions): Promise<HostileReport> {
   const report: HostileReport = { seed, apart, rows: [], broken: [] };
   await using town = await openTown({ signal });
   const people = await hostileTown(town);
-  {
+  const programs = [people.bootstrap, people.ada, people.ben].map(({ program }) => program);
+  try {
     await using honest = await honestPeers(people);
     // A first spell that does not count: caches and compiled code.
     await delay(1_000, undefined, { signal });
@@ -246,12 +250,19 @@ export async function hostile(options: HostileOptions): Promise<HostileReport> {
     await honest[Symbol.asyncDispose]();
     const lost = await lostLines(people, honest);
     if (lost.length > 0) report.broken.push(`${lost.length} honest messages lost or doubled: ${lost[0]}`);
+  } catch (error) {
+    signal.throwIfAborted();
+    const ended = programs.filter(({ running }) => !running);
+    // What else went wrong follows from that.
+    if (ended.length === 0) throw error;
+    for (const { label, log: said } of ended)
+      log(`${label} said, before it ended:\n${said.slice(-LAST_CHARS)}`);
   }
   const causes = attacks.flatMap((attack) => attack.causes ?? []);
-  for (const { program } of [people.bootstrap, people.ada, people.ben]) {
-    if (!program.running) report.broken.push(`${program.label} has ended`);
-    const unexplained = program.errors.filter((line) => !causes.some((cause) => cause.test(line)));
-    if (unexplained.length > 0) report.broken.push(`${program.label} logged: ${unexplained[0]}`);
+  for (const { label, running, errors } of programs) {
+    if (!running) report.broken.push(`${label} has ended`);
+    const unexplained = errors.filter((line) => !causes.some((cause) => cause.test(line)));
+    if (unexplained.length > 0) report.broken.push(`${label} logged: ${unexplained[0]}`);
   }
   return report;
 }
