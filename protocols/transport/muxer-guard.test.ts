@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { generateKeyPair } from '@libp2p/crypto/keys';
-import type { Stream, StreamMuxerFactory } from '@libp2p/interface';
+import type { Connection, Stream, StreamMuxerFactory } from '@libp2p/interface';
 import { peerIdFromPublicKey } from '@libp2p/peer-id';
 import { defaultLogger } from '@libp2p/logger';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import { Uint8ArrayList } from 'uint8arraylist';
-import { guardedMuxer } from './muxer-guard.ts';
+import { guardedMuxer, holding } from './muxer-guard.ts';
 import { libp2pBase } from './base.ts';
 import { keepConnectionRoom } from './connection-room.ts';
 import { DAEMON_LIMITS, GUARD_LIMITS } from './limits.ts';
@@ -102,6 +102,23 @@ void test('a connection that is paused and resumed in the middle of what it read
     arrived,
     Array.from({ length: 300 }, (_, count) => count % 256),
   );
+});
+
+void test('who is held back while its socket ends is let go without harm', async (t) => {
+  const [here, there] = await Promise.all([node(t), node(t)]);
+  for (const order of ['pause', 'resume'] as const) {
+    const arrived = once(here, 'connection:open') as Promise<[CustomEvent<Connection>]>;
+    await there.dial(here.getMultiaddrs()[0]!, { force: true });
+    const [{ detail: connection }] = await arrived;
+    const { maConn } = (connection as unknown as { muxer: { maConn: Stream & { stream: Stream } } }).muxer;
+    const held = holding(maConn);
+    if (order === 'resume') held.pause();
+    // The socket knows that it has ended, and has not said so yet.
+    maConn.stream.readStatus = 'closed';
+    const closed = once(maConn, 'close');
+    held[order]();
+    await closed;
+  }
 });
 
 void test('peers that are made up push each other out, never what a node says of itself', async (t) => {

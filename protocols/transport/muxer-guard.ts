@@ -10,6 +10,7 @@ import type { Uint8ArrayList } from 'uint8arraylist';
 import { tokenBucket } from './token-bucket.ts';
 import { addressGroup } from './address-group.ts';
 import { fairReading } from './fair-reading.ts';
+import type { Reader } from './fair-reading.ts';
 import { GUARD_LIMITS } from './limits.ts';
 
 /** What is reached into: the muxer's own methods, which the package calls on itself. */
@@ -58,6 +59,30 @@ function staysPaused(connection: ReadInsides): void {
   const sendResume = connection.sendResume.bind(connection);
   connection.sendResume = () => {
     if (connection.readStatus !== 'paused') sendResume();
+  };
+}
+
+/**
+ * How somebody is held back, and let go on. Either fails when the socket below has ended and the connection on it does not
+ * know yet, and would take the program with it: then the connection is ended.
+ */
+export function holding(
+  carrier: Pick<Stream, 'status' | 'readStatus' | 'pause' | 'resume' | 'abort'>,
+): Pick<Reader, 'pause' | 'resume'> {
+  const orEnd = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      carrier.abort(error as Error);
+    }
+  };
+  return {
+    pause() {
+      if (carrier.status === 'open' && carrier.readStatus === 'readable') orEnd(() => carrier.pause());
+    },
+    resume() {
+      if (carrier.readStatus === 'paused') orEnd(() => carrier.resume());
+    },
   };
 }
 
@@ -110,12 +135,7 @@ export function guardedMuxer(create: Factory): Factory {
     const pings = tokenBucket(GUARD_LIMITS.pings);
     const reader = {
       group: addressGroup(carrier.stream.remoteAddr),
-      pause: () => {
-        if (carrier.status === 'open' && carrier.readStatus === 'readable') carrier.pause();
-      },
-      resume: () => {
-        if (carrier.readStatus === 'paused') carrier.resume();
-      },
+      ...holding(carrier),
     };
     const leave = fair.join(reader);
     carriers.add(carrier);

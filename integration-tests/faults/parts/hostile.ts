@@ -30,7 +30,7 @@ export const hostile: Part = {
       seconds: together ? TOGETHER_S : oneByOneS,
       together,
       signal,
-      log: () => undefined,
+      log: (line) => (line.includes('before it ended') ? log(line) : undefined),
     });
     log(hostileTable(report).replaceAll('\n', '\n  '));
     const within = report.rows.filter(({ ratio }) => ratio === undefined || ratio <= RATIO).length;
