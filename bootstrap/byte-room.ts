@@ -5,6 +5,9 @@ export interface ByteLimits {
   perAddress: number;
 }
 
+/** An address that took room this long ago may be back at any time. */
+const COMPANY_MS = 1_000;
+
 /** A wait for room. */
 interface Waiting {
   group: string;
@@ -14,16 +17,24 @@ interface Waiting {
 
 /**
  * Memory for bytes on their way, bounded: who would need more waits until others have given back theirs. One address has
- * its own bound, so that it keeps nobody else waiting. What is larger than all of it goes alone.
+ * its own bound, so that it keeps nobody else waiting, while there is somebody else. What is larger than all of it goes
+ * alone.
  */
-export function byteRoom({ total: most, perAddress }: ByteLimits) {
+export function byteRoom(
+  { total: most, perAddress }: ByteLimits,
+  { nowMs = () => performance.now() }: { nowMs?: () => number } = {},
+) {
   const ofGroup = new Map<string, number>();
   let total = 0;
   let waiting: Waiting[] = [];
+  /** Who took last, and until when there is somebody else. */
+  let lastGroup: string | undefined;
+  let companyUntilMs = 0;
 
   const fits = ({ group, bytes }: Pick<Waiting, 'group' | 'bytes'>): boolean => {
     const own = ofGroup.get(group) ?? 0;
-    return (own === 0 || own + bytes <= perAddress) && (total === 0 || total + bytes <= most);
+    const mostOfOne = nowMs() < companyUntilMs ? perAddress : most;
+    return (own === 0 || own + bytes <= mostOfOne) && (total === 0 || total + bytes <= most);
   };
 
   const add = (group: string, bytes: number): void => {
@@ -33,16 +44,18 @@ export function byteRoom({ total: most, perAddress }: ByteLimits) {
     else ofGroup.set(group, own);
   };
 
+  /** Lets in who waits for room that there is; those first whose address has the least. */
   const wake = (): void => {
-    const still: Waiting[] = [];
-    for (const one of waiting) {
-      if (!fits(one)) still.push(one);
-      else {
-        add(one.group, one.bytes);
-        one.go();
-      }
+    if (waiting.length === 0) return;
+    const own = ({ group }: Waiting): number => ofGroup.get(group) ?? 0;
+    const admitted = new Set<Waiting>();
+    for (const one of waiting.toSorted((a, b) => own(a) - own(b))) {
+      if (!fits(one)) continue;
+      add(one.group, one.bytes);
+      admitted.add(one);
+      one.go();
     }
-    waiting = still;
+    if (admitted.size > 0) waiting = waiting.filter((one) => !admitted.has(one));
   };
 
   return {
@@ -54,6 +67,8 @@ export function byteRoom({ total: most, perAddress }: ByteLimits) {
      */
     async take(group: string, bytes: number, { signal }: { signal?: AbortSignal } = {}): Promise<() => void> {
       signal?.throwIfAborted();
+      if (lastGroup !== undefined && lastGroup !== group) companyUntilMs = nowMs() + COMPANY_MS;
+      lastGroup = group;
       if (fits({ group, bytes })) add(group, bytes);
       else {
         await new Promise<void>((resolve, reject) => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { ORDERS_VARIABLE } from './faults/orders.ts';
+import { ORDERS_VARIABLE } from './faults/hook/orders.ts';
 import { copyCheckout, hostNode, npmEnvironment } from './harness/checkout.ts';
 import type { HostNode } from './harness/checkout.ts';
 import { runCommand } from './harness/command.ts';

@@ -1,14 +1,14 @@
 import { parseArgs } from 'node:util';
-import { playEpisode } from './episode.ts';
-import { line } from './episodes.ts';
-import { loadKinds } from './kinds.ts';
-import type { FigureRow, Part } from './parts/part.ts';
+import { playEpisode } from './episodes/episode.ts';
+import { line } from './episodes/episodes.ts';
+import { loadKinds } from './episodes/kinds.ts';
+import type { FigureRow, Part, PartOptions, PartReport } from './parts/part.ts';
 import { seconds } from './parts/part.ts';
 import { PARTS } from './parts.ts';
 import { writeFigures } from './reliability.ts';
 import { randomFrom } from '../harness/random.ts';
-import type { Schedule } from './schedule.ts';
-import { drawSeed } from './schedule.ts';
+import type { Schedule } from './episodes/schedule.ts';
+import { drawSeed } from './episodes/schedule.ts';
 
 /**
  * `npm run test:faults`: real programs under faults, and what was promised held against what was shown.
@@ -90,12 +90,19 @@ async function run({ minutes, seed, parts, figures }: Arguments, signal: AbortSi
   for (const part of parts) {
     const from = performance.now();
     log(`\n${part.name}: ${part.about}`);
-    const report = await part.run({
+    const options: PartOptions = {
       seed: seeds.get(part.name)!,
       // What one part leaves over goes to those behind it.
       budgetMs: Math.max(0, (leftMs * part.weight) / leftWeight),
       signal,
       log: (text) => log(`  ${text}`),
+    };
+    const report = await part.run(options).catch((error: unknown): PartReport => {
+      signal.throwIfAborted();
+      return {
+        violations: [error instanceof Error ? (error.stack ?? error.message) : String(error)],
+        figures: [],
+      };
     });
     const tookMs = performance.now() - from;
     leftMs -= tookMs;

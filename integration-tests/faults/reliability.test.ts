@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ROOT } from '../harness/program.ts';
-import { loadKinds } from './kinds.ts';
+import { loadKinds } from './episodes/kinds.ts';
 import { PARTS } from './parts.ts';
 
 /** The names in the first column of the table under these column heads. */

@@ -3,8 +3,8 @@ import type { ChildProcess, ChildProcessByStdio } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { hooked } from '../faults/hooked.ts';
-import type { Hooked } from '../faults/hooked.ts';
+import { hooked } from '../faults/hook/hooked.ts';
+import type { Hooked } from '../faults/hook/hooked.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 

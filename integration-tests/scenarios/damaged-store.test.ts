@@ -175,6 +175,9 @@ scenario('a log that is cut off anywhere, and files that are none', async (town)
   // Ada's store is an older one now; her friend tells what it knows.
   await ada.send('ben', 'back again', 'delivered');
   await ben.send('ada', 'so you are', 'delivered');
+  // Where she has lost all of a chain, she learns of it with its next message, and asks for it when they greet again.
+  await ada.program.stop();
+  await ada.program.start();
   await hasAll(ada, 'ben', ['so you are']);
   await waitFor(
     'the conversation to be whole',

@@ -1,7 +1,7 @@
 import { InvalidMessageError, TimeoutError } from '@libp2p/interface';
 import type { Hello } from './chat_pb.ts';
 import { Refusal_Reason } from './chat_pb.ts';
-import { CHAIN_BYTES } from './message.ts';
+import { CHAIN_BYTES, ID_BYTES } from './message.ts';
 import { ackedRanges, CHAT_LIMITS, decodeFrame, givenHash, safeCounter } from './protocol.ts';
 import type { AckedRange, HelloFields } from './protocol.ts';
 
@@ -42,6 +42,9 @@ export interface SortedFrames {
   tell: (decisions: ChatDecisions, peer: string, options?: { opening: boolean }) => Promise<void>;
 }
 
+/** An id, a chain and a counter, with their tags and lengths: no message is shorter. */
+const MIN_MESSAGE_BYTES = 2 + ID_BYTES + 2 + CHAIN_BYTES + 2;
+
 function reasonOf(reason: Refusal_Reason): RefusalReason {
   switch (reason) {
     case Refusal_Reason.MALFORMED:
@@ -66,7 +69,7 @@ function chainOf(bytes: Uint8Array): Uint8Array {
 
 /**
  * Decodes and sorts a batch. Acknowledgements are cumulative, so of several for one chain only the last is kept.
- * Frames of a kind not known here are passed over.
+ * Frames of a kind not known here, and messages that lack what names them, are passed over.
  *
  * @throws InvalidMessageError for what is no frame, or one whose numbers make no sense
  */
@@ -84,7 +87,8 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
         if (bytes === batch[0]) hello = body.value;
         break;
       case 'message':
-        messages.push(body.value);
+        // Of a shorter one there would be nothing to answer, and finding that out later costs as much as ten good ones.
+        if (body.value.byteLength >= MIN_MESSAGE_BYTES) messages.push(body.value);
         break;
       case 'ack': {
         const chain = chainOf(body.value.chain);

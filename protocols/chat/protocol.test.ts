@@ -203,21 +203,25 @@ void test('frames of one batch are sorted, unknown ones are passed over', async 
   const hash = new Uint8Array(32).fill(3);
   // Field 15 of a later version, and a frame with nothing in it.
   const unknown = [Uint8Array.of(0x7a, 2, 1, 2), new Uint8Array(0)];
+  const [first, second] = [new Uint8Array(30).fill(1), new Uint8Array(30).fill(2)];
   const { hello, messages, tell } = sortFrames([
     ...unknown,
     encodeHello({ features: [], contactCard: new Uint8Array(0), nameCertificate: new Uint8Array(0) }),
-    encodeMessageFrame(Uint8Array.of(1)),
+    encodeMessageFrame(first),
+    // Too short for an id, a chain and a counter.
+    encodeMessageFrame(first.subarray(1)),
+    encodeMessageFrame(new Uint8Array(0)),
     encodeAck(one, [{ first: 1, last: 3 }]),
     encodeAck(other, [{ first: 2, last: 2 }]),
     encodeAck(one, [{ first: 1, last: 5 }], () => hash),
     encodeRefusal(one, 6, Refusal_Reason.CONFLICT),
     encodeRefusal(one, 7, 99 as Refusal_Reason),
     encodeReceipt(other, 2, hash),
-    encodeMessageFrame(Uint8Array.of(2)),
+    encodeMessageFrame(second),
     ...unknown,
   ]);
   assert.equal(hello, undefined);
-  assert.deepEqual(messages, [Uint8Array.of(1), Uint8Array.of(2)]);
+  assert.deepEqual(messages, [first, second]);
   const told: unknown[][] = [];
   const decisions = new Proxy(
     {},

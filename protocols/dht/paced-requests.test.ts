@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { StreamHandler } from '@libp2p/interface';
 import { streamPair } from '@libp2p/utils';
 import { multiaddr } from '@multiformats/multiaddr';
+import { encodeFrames } from '../framing/frames.ts';
 import { pacedRegistrar } from './paced-requests.ts';
 
 void test('requests are answered a few a turn, and no more than the limit at once', async (t) => {
@@ -38,4 +39,37 @@ void test('requests are answered a few a turn, and no more than the limit at onc
   // The fourth is over the limit: what follows it waits.
   t.mock.timers.tick(50);
   await done;
+});
+
+void test('a stream is not read from while requests of it wait, and does not look closed', async () => {
+  let handler: StreamHandler | undefined;
+  const registrar = pacedRegistrar({
+    handle: async (_protocol: string, given: StreamHandler) => {
+      handler = given;
+    },
+  } as never);
+  const seen: string[] = [];
+  const answer = Promise.withResolvers<void>();
+  await registrar.handle('/x', async (stream) => {
+    stream.addEventListener('message', () => seen.push(stream.readStatus));
+    await answer.promise;
+    for (let count = 0; count < 2; count++) {
+      const drained = new Promise((resolve) => stream.addEventListener('drain', resolve, { once: true }));
+      stream.send(Uint8Array.of(1));
+      await drained;
+    }
+  });
+  const [there, here] = await streamPair();
+  const done = handler!(here, { remoteAddr: multiaddr('/ip4/192.0.2.1/tcp/1') } as never);
+  const settled = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  };
+  there.send(encodeFrames([Uint8Array.of(1), Uint8Array.of(2)]));
+  await settled(() => here.readStatus === 'paused');
+  assert.deepEqual(seen, ['readable']);
+  there.send(encodeFrames([Uint8Array.of(3)]));
+  answer.resolve();
+  await done;
+  await settled(() => seen.length === 2);
+  there.abort(new Error('done'));
 });

@@ -1,8 +1,10 @@
 import type { Stream } from '@libp2p/interface';
 import type { KadDHTComponents } from '@libp2p/kad-dht';
+import { FrameDecoder } from '../framing/frames.ts';
 import { addressGroup } from '../transport/address-group.ts';
 import { tokenBucket } from '../transport/token-bucket.ts';
 import type { BucketLimits, TokenBucket } from '../transport/token-bucket.ts';
+import { DHT_MESSAGE_LIMITS } from './message-guard.ts';
 
 type Registrar = KadDHTComponents['registrar'];
 
@@ -12,8 +14,11 @@ type Registrar = KadDHTComponents['registrar'];
  */
 export const REQUESTS_PER_ADDRESS: BucketLimits = { burst: 400, perSecond: 100 };
 
-/** Requests begun in one turn of the event loop: a millisecond's worth, for which the others wait. */
+/** Requests begun together: a millisecond's worth, for which the others wait. */
 const PER_TURN = 4;
+
+/** What the others have the thread for, before the next are begun: of all its time a quarter is for requests. */
+const BETWEEN_TURNS_MS = 4;
 
 /** Addresses whose requests are counted; beyond it the one idle for longest starts afresh. */
 const REMEMBERED_ADDRESSES = 10_000;
@@ -24,10 +29,22 @@ export interface PaceInit {
   nowMs?: () => number;
 }
 
+/** A stream that is paused by us, as kad-dht should see it: it takes one that can't be read from for one that has ended. */
+function seenReadable(stream: Stream): Stream {
+  return new Proxy(stream, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property);
+      if (property === 'readStatus' && value === 'paused') return 'readable';
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+    set: (target, property, value) => Reflect.set(target, property, value),
+  });
+}
+
 /**
  * A registrar whose handlers answer a few requests a turn of the event loop, over all streams, and so many a second of an
  * address. kad-dht by itself answers all that it has of a stream, a thousand at a time, before anybody else gets a word in.
- * Nobody is refused: it takes longer. It waits for `drain` when a stream has no room, so that is what it is told.
+ * Nobody is refused: it takes longer, and a stream is not read from while requests of it wait. It waits for `drain` when a stream has no room, so that is what it is told.
  */
 export function pacedRegistrar(
   registrar: Registrar,
@@ -48,7 +65,7 @@ export function pacedRegistrar(
   const turn = (): void => {
     for (const go of waiting.splice(0, perTurn)) go();
     turning = waiting.length > 0;
-    if (turning) setImmediate(turn);
+    if (turning) setTimeout(turn, BETWEEN_TURNS_MS).unref();
   };
 
   const queue = (go: () => void): void => {
@@ -60,9 +77,24 @@ export function pacedRegistrar(
   const pace = (stream: Stream, group: string): void => {
     const send = stream.send.bind(stream);
     const bucket = bucketOf(group);
+    const frames = new FrameDecoder(DHT_MESSAGE_LIMITS.maxRequestBytes);
+    /** Requests that have come and are not answered. */
+    let unanswered = 0;
+    stream.addEventListener('message', ({ data }) => {
+      try {
+        unanswered += frames.push(data.subarray()).length;
+      } catch {
+        // What is malformed ends the stream: see `guardStream`.
+      }
+      if (unanswered > 0 && stream.readStatus === 'readable') stream.pause();
+    });
+    const drained = (): void => {
+      unanswered--;
+      if (unanswered <= 0 && stream.readStatus === 'paused') stream.resume();
+      stream.dispatchEvent(new Event('drain'));
+    };
     stream.send = (data) => {
       if (!send(data)) return false;
-      const drained = (): void => void stream.dispatchEvent(new Event('drain'));
       const { granted, retryAfterMs } = bucket.take(1, nowMs());
       if (granted === 1) queue(drained);
       else setTimeout(drained, retryAfterMs).unref();
@@ -75,7 +107,7 @@ export function pacedRegistrar(
       protocol,
       (stream, connection) => {
         pace(stream, addressGroup(connection.remoteAddr));
-        return handler(stream, connection);
+        return handler(seenReadable(stream), connection);
       },
       options,
     );

@@ -71,6 +71,8 @@ export const GUARD_LIMITS = {
   streamCostMs: 0.3,
   /** What is made of a byte after it was read, where nobody counts the time: a chat message of 200 bytes, some 6 us. */
   byteCostMs: 30 / (1024 * 1024),
+  /** Bytes handed on between two looks at whether it is enough: a millisecond or two of the smallest frames. */
+  partBytes: 16 * 1024,
   /**
    * Bytes that wait to be written, over all connections; then the one with the most is cut. A connection that is read from
    * has its window of 1 MiB waiting at the most, and hardly ever.

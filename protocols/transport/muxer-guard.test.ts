@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { generateKeyPair } from '@libp2p/crypto/keys';
-import type { StreamMuxerFactory } from '@libp2p/interface';
+import type { Connection, Stream, StreamMuxerFactory } from '@libp2p/interface';
 import { peerIdFromPublicKey } from '@libp2p/peer-id';
 import { defaultLogger } from '@libp2p/logger';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
-import { guardedMuxer } from './muxer-guard.ts';
+import { Uint8ArrayList } from 'uint8arraylist';
+import { guardedMuxer, holding } from './muxer-guard.ts';
 import { libp2pBase } from './base.ts';
 import { keepConnectionRoom } from './connection-room.ts';
 import { DAEMON_LIMITS, GUARD_LIMITS } from './limits.ts';
@@ -50,8 +52,14 @@ void test('a peer that opens streams without end is cut', () => {
     incomingStream: (id: number) => void opened.push(id),
     sendPing: () => undefined,
   };
+  const reading = () => ({
+    readBuffer: new Uint8ArrayList(),
+    dispatchReadBuffer: () => undefined,
+    sendResume: () => undefined,
+  });
   const carrier = Object.assign(new EventTarget(), {
-    stream: { remoteAddr: multiaddr('/ip4/192.0.2.1/tcp/1') },
+    ...reading(),
+    stream: { ...reading(), remoteAddr: multiaddr('/ip4/192.0.2.1/tcp/1') },
     writeBufferLength: 0,
   });
   const factory = { protocol: '/yamux', createStreamMuxer: () => muxer };
@@ -66,6 +74,51 @@ void test('a peer that opens streams without end is cut', () => {
   );
   assert.ok(opened.length >= GUARD_LIMITS.streams.burst);
   carrier.dispatchEvent(new Event('close'));
+});
+
+void test('a connection that is paused and resumed in the middle of what it reads loses nothing', async (t) => {
+  const [here, there] = await Promise.all([node(t), node(t)]);
+  const arrived: number[] = [];
+  const whole = Promise.withResolvers<void>();
+  let pauses = 0;
+  await here.handle('/count', (stream, connection) => {
+    const { maConn } = (connection as unknown as { muxer: { maConn: Stream & { stream: Stream } } }).muxer;
+    let bytes = 0;
+    stream.addEventListener('message', ({ data }) => {
+      for (const byte of data.subarray()) if (bytes++ % 1_000 === 0) arrived.push(byte);
+      if (bytes === 300_000) whole.resolve();
+      if (pauses++ % 3 > 0 || maConn.readStatus !== 'readable') return;
+      maConn.pause();
+      setImmediate(() => maConn.resume());
+      assert.equal(maConn.stream.readStatus, 'paused');
+    });
+  });
+  const connection = await there.dial(here.getMultiaddrs()[0]!);
+  const stream = await connection.newStream('/count');
+  for (let count = 0; count < 300; count++)
+    if (!stream.send(new Uint8Array(1_000).fill(count))) await once(stream, 'drain');
+  await whole.promise;
+  assert.deepEqual(
+    arrived,
+    Array.from({ length: 300 }, (_, count) => count % 256),
+  );
+});
+
+void test('who is held back while its socket ends is let go without harm', async (t) => {
+  const [here, there] = await Promise.all([node(t), node(t)]);
+  for (const order of ['pause', 'resume'] as const) {
+    const arrived = once(here, 'connection:open') as Promise<[CustomEvent<Connection>]>;
+    await there.dial(here.getMultiaddrs()[0]!, { force: true });
+    const [{ detail: connection }] = await arrived;
+    const { maConn } = (connection as unknown as { muxer: { maConn: Stream & { stream: Stream } } }).muxer;
+    const held = holding(maConn);
+    if (order === 'resume') held.pause();
+    // The socket knows that it has ended, and has not said so yet.
+    maConn.stream.readStatus = 'closed';
+    const closed = once(maConn, 'close');
+    held[order]();
+    await closed;
+  }
 });
 
 void test('peers that are made up push each other out, never what a node says of itself', async (t) => {

@@ -6,9 +6,11 @@ import type {
   StreamMuxer,
   StreamMuxerFactory,
 } from '@libp2p/interface';
+import type { Uint8ArrayList } from 'uint8arraylist';
 import { tokenBucket } from './token-bucket.ts';
 import { addressGroup } from './address-group.ts';
 import { fairReading } from './fair-reading.ts';
+import type { Reader } from './fair-reading.ts';
 import { GUARD_LIMITS } from './limits.ts';
 
 /** What is reached into: the muxer's own methods, which the package calls on itself. */
@@ -19,10 +21,17 @@ interface YamuxInsides {
 }
 
 /** The encrypted connection that a muxer writes to, and the socket's below it. */
-interface Carrier extends MessageStream {
-  readStatus: Stream['readStatus'];
+interface Carrier extends MessageStream, ReadInsides {
   writeBufferLength: number;
-  stream: Pick<MultiaddrConnection, 'remoteAddr'>;
+  stream: MultiaddrConnection & ReadInsides;
+}
+
+/** How both hand on what was read. */
+interface ReadInsides {
+  readStatus: Stream['readStatus'];
+  readBuffer: Uint8ArrayList;
+  dispatchReadBuffer(): void;
+  sendResume(): void;
 }
 
 /** A peer that does what no peer of good will does. */
@@ -35,6 +44,47 @@ const ACK = 2;
 
 /** Between two looks at what waits to be written. */
 const BACKLOG_LOOK_MS = 1_000;
+
+/** Makes a connection hand on what was read a part at a time. @returns hands on one */
+function inParts(connection: ReadInsides): () => void {
+  const { readBuffer } = connection;
+  const sublist = readBuffer.sublist.bind(readBuffer);
+  readBuffer.sublist = (from = 0, to = Math.min(readBuffer.byteLength, GUARD_LIMITS.partBytes)) =>
+    sublist(from, to);
+  return connection.dispatchReadBuffer.bind(connection);
+}
+
+/** A connection that is paused again by what it hands on when it is resumed would read on all the same. */
+function staysPaused(connection: ReadInsides): void {
+  const sendResume = connection.sendResume.bind(connection);
+  connection.sendResume = () => {
+    if (connection.readStatus !== 'paused') sendResume();
+  };
+}
+
+/**
+ * How somebody is held back, and let go on. Either fails when the socket below has ended and the connection on it does not
+ * know yet, and would take the program with it: then the connection is ended.
+ */
+export function holding(
+  carrier: Pick<Stream, 'status' | 'readStatus' | 'pause' | 'resume' | 'abort'>,
+): Pick<Reader, 'pause' | 'resume'> {
+  const orEnd = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      carrier.abort(error as Error);
+    }
+  };
+  return {
+    pause() {
+      if (carrier.status === 'open' && carrier.readStatus === 'readable') orEnd(() => carrier.pause());
+    },
+    resume() {
+      if (carrier.readStatus === 'paused') orEnd(() => carrier.resume());
+    },
+  };
+}
 
 type Factory = (components: { logger: ComponentLogger }) => StreamMuxerFactory;
 
@@ -58,12 +108,9 @@ export function guardedMuxer(create: Factory): Factory {
   });
   const carriers = new Set<Carrier>();
   let ticking: NodeJS.Timeout | undefined;
-  let lookedMs = 0;
 
   /** Memory is for those that read: when too much waits in all, who lets most wait is cut. */
   const boundBacklog = (): void => {
-    if (nowMs() - lookedMs < BACKLOG_LOOK_MS) return;
-    lookedMs = nowMs();
     let total = 0;
     let largest: Carrier | undefined;
     for (const carrier of carriers) {
@@ -74,10 +121,7 @@ export function guardedMuxer(create: Factory): Factory {
   };
 
   const begin = (): void => {
-    ticking ??= setInterval(() => {
-      fair.tick();
-      boundBacklog();
-    }, fair.tickMs).unref();
+    ticking ??= setInterval(boundBacklog, BACKLOG_LOOK_MS).unref();
   };
   const end = (): void => {
     if (carriers.size > 0) return;
@@ -91,12 +135,7 @@ export function guardedMuxer(create: Factory): Factory {
     const pings = tokenBucket(GUARD_LIMITS.pings);
     const reader = {
       group: addressGroup(carrier.stream.remoteAddr),
-      pause: () => {
-        if (carrier.status === 'open' && carrier.readStatus === 'readable') carrier.pause();
-      },
-      resume: () => {
-        if (carrier.readStatus === 'paused') carrier.resume();
-      },
+      ...holding(carrier),
     };
     const leave = fair.join(reader);
     carriers.add(carrier);
@@ -111,14 +150,34 @@ export function guardedMuxer(create: Factory): Factory {
       { once: true },
     );
 
-    const onData = insides.onData.bind(muxer);
-    insides.onData = (data) => {
+    let measuring = false;
+    /** Counts the time of some work once: what is read from the socket goes on, decrypted, to the muxer. */
+    const measured = (work: () => void): void => {
+      if (measuring) {
+        work();
+        return;
+      }
+      measuring = true;
       const start = nowMs();
       try {
-        onData(data);
+        work();
       } finally {
-        fair.spent(reader, nowMs() - start + data.byteLength * GUARD_LIMITS.byteCostMs);
+        measuring = false;
+        fair.spent(reader, nowMs() - start);
       }
+    };
+    const dispatchPart = inParts(carrier.stream);
+    carrier.stream.dispatchReadBuffer = () => {
+      // Whoever has had enough is paused in between.
+      do measured(dispatchPart);
+      while (carrier.stream.readBuffer.byteLength > 0 && carrier.stream.readStatus === 'readable');
+    };
+    staysPaused(carrier);
+    staysPaused(carrier.stream);
+    const onData = insides.onData.bind(muxer);
+    insides.onData = (data) => {
+      measured(() => onData(data));
+      fair.spent(reader, data.byteLength * GUARD_LIMITS.byteCostMs);
     };
     const incomingStream = insides.incomingStream.bind(muxer);
     insides.incomingStream = (id) => {

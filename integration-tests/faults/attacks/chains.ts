@@ -1,7 +1,7 @@
 import { stranger } from '../../harness/stranger.ts';
-import { chatWith, messageFrame, pour } from '../attack-chat.ts';
-import { addressOf, again } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { chatWith, messageFrame, pour } from '../hostile/attack-chat.ts';
+import { addressOf, again } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const MESSAGES = 10_000;
 

@@ -4,8 +4,8 @@ import { encodeDeposit } from '../../../protocols/mailbox/blob-frames.ts';
 import { MAILBOX_PROTOCOL } from '../../../protocols/mailbox/protocol.ts';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const BLOB_BYTES = 64 * 1024;
 const AT_A_TIME = 4;

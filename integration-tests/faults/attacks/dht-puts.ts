@@ -5,8 +5,8 @@ import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { stranger } from '../../harness/stranger.ts';
 import type { Stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 16;
 const DAY_MS = 86_400_000;

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { encodeRequest, RENDEZVOUS_PROTOCOL } from '../../../protocols/rendezvous/protocol.ts';
 import { reaction, stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 4;
 

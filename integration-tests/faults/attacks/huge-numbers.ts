@@ -4,9 +4,9 @@ import { FrameSchema } from '../../../protocols/chat/chat_pb.ts';
 import type { Frame } from '../../../protocols/chat/chat_pb.ts';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { stranger } from '../../harness/stranger.ts';
-import { chatWith, messageFrame } from '../attack-chat.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { chatWith, messageFrame } from '../hostile/attack-chat.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const LARGEST = 2n ** 64n - 1n;
 const SAFE = Number.MAX_SAFE_INTEGER;

@@ -1,8 +1,8 @@
 import { PHONEBOOK_PROTOCOL } from '../../../protocols/phonebook/protocol.ts';
 import { phonebookClient } from '../../../protocols/phonebook/client.ts';
 import { stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 6;
 

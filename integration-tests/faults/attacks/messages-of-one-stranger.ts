@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { encodeMessage, messageHash } from '../../../protocols/chat/message.ts';
 import { encodeMessageFrame } from '../../../protocols/chat/protocol.ts';
 import { stranger } from '../../harness/stranger.ts';
-import { chatWith, pour } from '../attack-chat.ts';
-import { addressOf, again } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { chatWith, pour } from '../hostile/attack-chat.ts';
+import { addressOf, again } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 /** Well-formed messages of one stranger, one chain, as fast as they are taken: what a disk can be filled with. */
 export const attack: Attack = {

@@ -1,8 +1,8 @@
 import { stranger } from '../../harness/stranger.ts';
-import { chatWith, messageFrame } from '../attack-chat.ts';
+import { chatWith, messageFrame } from '../hostile/attack-chat.ts';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 4;
 

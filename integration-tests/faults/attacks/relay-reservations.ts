@@ -1,7 +1,7 @@
 import { RELAY_V2_HOP_CODEC } from '@libp2p/circuit-relay-v2';
 import { reaction, stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 6;
 const KEPT = 300;

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { addressOf } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 /** More than a node lets into the handshake at once. */
 const SOCKETS = 1_000;

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { PHONEBOOK_PROTOCOL } from '../../../protocols/phonebook/protocol.ts';
 import { phonebookClient } from '../../../protocols/phonebook/client.ts';
 import { signedRecordOf, stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 6;
 

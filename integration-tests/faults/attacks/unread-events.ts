@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 /** Beyond the connections that the API takes. */
 const AT_A_TIME = 300;

@@ -5,8 +5,8 @@ import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { encodeDeposit } from '../../../protocols/mailbox/blob-frames.ts';
 import { encodeCollect, MAILBOX_PROTOCOL } from '../../../protocols/mailbox/protocol.ts';
 import { reaction, stranger } from '../../harness/stranger.ts';
-import { addressOf, crowd } from '../attack.ts';
-import type { Attack } from '../attack.ts';
+import { addressOf, crowd } from '../hostile/attack.ts';
+import type { Attack } from '../hostile/attack.ts';
 
 const AT_A_TIME = 16;
 const BLOB_BYTES = 200 * 1024;

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
-import { between, oneOf, order, programOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { between, oneOf, order, programOf } from '../episodes/victims.ts';
 
 interface ClockJump {
   victim: Victim;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { waitFor } from '../../harness/wait-for.ts';
-import type { FaultKind, Victim } from '../kind.ts';
-import { bootstrapOperations, daemonOperations } from '../store-operations.ts';
-import { between, oneOf, order, programOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { bootstrapOperations, daemonOperations } from '../commit-points/store-operations.ts';
+import { between, oneOf, order, programOf } from '../episodes/victims.ts';
 
 interface CommitPoint {
   victim: Victim;

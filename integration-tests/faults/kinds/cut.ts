@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
 import type { CutHow } from '../network/proxy.ts';
-import { between, oneOf } from '../victims.ts';
+import { between, oneOf } from '../episodes/victims.ts';
 
 interface Cut {
   victim: Victim;

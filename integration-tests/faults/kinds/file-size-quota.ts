@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { runCommand } from '../../harness/command.ts';
-import type { FaultKind, Victim } from '../kind.ts';
-import { between, oneOf, programOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { between, oneOf, programOf } from '../episodes/victims.ts';
 
 interface FileSizeQuota {
   victim: Victim;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
-import { fillDisk } from '../small-disk.ts';
-import { between, dataDirOf, oneOf, order, programOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { fillDisk } from '../hook/small-disk.ts';
+import { between, dataDirOf, oneOf, order, programOf } from '../episodes/victims.ts';
 
 interface FullDisk {
   victim: Victim;

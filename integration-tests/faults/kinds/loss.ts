@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
-import { between, oneOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { between, oneOf } from '../episodes/victims.ts';
 
 interface Loss {
   victim: Victim;

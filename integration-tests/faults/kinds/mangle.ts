@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
 import { MANGLINGS } from '../network/courier.ts';
 import type { Mangling } from '../network/courier.ts';
-import { between, oneOf } from '../victims.ts';
+import { between, oneOf } from '../episodes/victims.ts';
 
 interface Mangle {
   victim: Victim;

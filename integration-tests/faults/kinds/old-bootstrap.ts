@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
-import { between } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { between } from '../episodes/victims.ts';
 
 interface OldBootstrap {
   victim: Victim;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FaultKind, Victim } from '../kind.ts';
-import { outageMs } from '../outage.ts';
-import { oneOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { outageMs } from '../episodes/outage.ts';
+import { oneOf } from '../episodes/victims.ts';
 
 interface Partition {
   from: Victim;

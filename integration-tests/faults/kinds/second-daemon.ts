@@ -1,6 +1,6 @@
 import { tincan } from '../../harness/command.ts';
-import type { FaultKind, Victim } from '../kind.ts';
-import { dataDirOf, oneOf, programOf } from '../victims.ts';
+import type { FaultKind, Victim } from '../episodes/kind.ts';
+import { dataDirOf, oneOf, programOf } from '../episodes/victims.ts';
 
 interface SecondDaemon {
   victim: Victim;

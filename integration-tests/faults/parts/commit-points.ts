@@ -1,4 +1,4 @@
-import { commitPoints as play } from '../commit-points.ts';
+import { commitPoints as play } from '../commit-points/commit-points.ts';
 import type { Part } from './part.ts';
 
 const PRINTED_CHARS = 40_000;

@@ -1,5 +1,5 @@
-import { playEpisodes } from '../episodes.ts';
-import { loadKinds } from '../kinds.ts';
+import { playEpisodes } from '../episodes/episodes.ts';
+import { loadKinds } from '../episodes/kinds.ts';
 import type { Part } from './part.ts';
 import { seconds } from './part.ts';
 

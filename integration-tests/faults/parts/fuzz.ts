@@ -1,4 +1,4 @@
-import { fuzz as play } from '../fuzz.ts';
+import { fuzz as play } from '../fuzz/fuzz.ts';
 import type { Part } from './part.ts';
 
 /** Asked for of each decoder, in a run that is long enough for it. */

@@ -1,5 +1,5 @@
-import { loadKinds } from '../kinds.ts';
-import { soak as play } from '../soak.ts';
+import { loadKinds } from '../episodes/kinds.ts';
+import { soak as play } from '../episodes/soak.ts';
 import type { Part } from './part.ts';
 import { megabytes, seconds } from './part.ts';
 

@@ -1,8 +1,12 @@
-import { storm as play } from '../storm.ts';
+import { storm as play } from '../load/storm.ts';
 import type { FigureRow, Part } from './part.ts';
 import { megabytes, seconds } from './part.ts';
 
 const PEERS = 1_000;
+const FEWEST_PEERS = 100;
+
+/** What a peer takes on two cores: to connect, to come back, to be looked after. */
+const PEER_MS = 100;
 
 /** What was asked for. */
 const BACK_MS = 60_000;
@@ -13,10 +17,11 @@ export const storm: Part = {
   about: `${PEERS.toLocaleString('en')} peers lose their bootstrap node and come back`,
   weight: 4,
   fromMinutes: 5,
-  async run({ seed, signal, log }) {
+  async run({ seed, budgetMs, signal, log }) {
+    const peers = Math.round(Math.max(FEWEST_PEERS, Math.min(PEERS, budgetMs / PEER_MS)));
     const { renewedMs, blobs, resolves, resources, cpuMsPerPeer } = await play({
       seed,
-      peers: PEERS,
+      peers,
       signal,
       log,
     });
@@ -27,6 +32,7 @@ export const storm: Part = {
     const asked = (ms: number, limitMs: number): string =>
       `${limitMs / 1000} s: ${ms <= limitMs ? 'reached' : '**not reached**'}`;
     const figures: FigureRow[] = [
+      { name: 'peers', value: peers.toLocaleString('en') },
       {
         name: 'since the node is back, until its peers are connected and registered: median; last',
         value: `${seconds(renewedMs.median)}; ${seconds(renewedMs.last)}`,

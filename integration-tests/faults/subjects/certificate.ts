@@ -6,8 +6,8 @@ import {
 import { countersign, openProposal, verifyCertificate } from '../../../protocols/phonebook/certificate.ts';
 import type { NameCertificate, Proposal } from '../../../protocols/phonebook/certificate.ts';
 import { normaliseName } from '../../../protocols/phonebook/name.ts';
-import { ada, certify, NOW_MS, phonebook } from '../fuzz-papers.ts';
-import { textFrom } from '../fuzz-mutation.ts';
+import { ada, certify, NOW_MS, phonebook } from '../fuzz/fuzz-papers.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Subject } from '../subject.ts';
 
 const OWNER_DOMAIN = Buffer.from('tincan-name-certificate:owner:1\0');

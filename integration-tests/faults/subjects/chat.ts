@@ -18,7 +18,7 @@ import {
 } from '../../../protocols/chat/protocol.ts';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import type { Random } from '../../harness/random.ts';
-import { NOW_MS, papers, sealedCard } from '../fuzz-papers.ts';
+import { NOW_MS, papers, sealedCard } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const CHAIN = new Uint8Array(8).fill(7);

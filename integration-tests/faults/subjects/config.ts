@@ -4,8 +4,8 @@ import { readSocketPath } from '../../../cli/daemon-address.ts';
 import { parseDuration } from '../../../cli/duration.ts';
 import { SETTINGS } from '../../../cli/settings.ts';
 import type { Program } from '../../../cli/settings.ts';
-import { ADDRESSES } from '../fuzz-papers.ts';
-import { textFrom } from '../fuzz-mutation.ts';
+import { ADDRESSES } from '../fuzz/fuzz-papers.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Decoder, Subject } from '../subject.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));

@@ -1,7 +1,7 @@
 import { RecordEnvelope } from '@libp2p/peer-record';
 import { openCard, sealCard } from '../../../protocols/contact-card/card.ts';
 import type { ContactCard } from '../../../protocols/contact-card/card.ts';
-import { ada, adasCard, NOW_MS } from '../fuzz-papers.ts';
+import { ada, adasCard, NOW_MS } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const DOMAIN = 'tincan-contact-card';

@@ -15,8 +15,8 @@ import { eventStream } from '../../../protocols/control/event-stream.ts';
 import { DaemonUnreachableError, readControlError } from '../../../protocols/control/exchange.ts';
 import type { Exchanger } from '../../../protocols/control/exchange.ts';
 import { sendStream } from '../../../protocols/control/send-stream.ts';
-import { textFrom } from '../fuzz-mutation.ts';
-import { ada } from '../fuzz-papers.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
+import { ada } from '../fuzz/fuzz-papers.ts';
 import type { Decoder, Subject } from '../subject.ts';
 
 const PEER = ada.publicKey.toString();

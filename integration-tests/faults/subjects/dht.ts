@@ -9,9 +9,9 @@ import {
 import { checkDhtMessage } from '../../../protocols/dht/message-guard.ts';
 import { DHT_PROTOCOL } from '../../../protocols/dht/service.ts';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
-import { varint } from '../fuzz-fields.ts';
+import { varint } from '../fuzz/fuzz-fields.ts';
 import type { Random } from '../../harness/random.ts';
-import { ada, NOW_MS, papers, phonebook, sealedCard } from '../fuzz-papers.ts';
+import { ada, NOW_MS, papers, phonebook, sealedCard } from '../fuzz/fuzz-papers.ts';
 import type { Decoder, Subject } from '../subject.ts';
 
 const ADA = ada.publicKey.toString();

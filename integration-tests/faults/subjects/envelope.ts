@@ -5,7 +5,7 @@ import { EnvelopeSchema } from '../../../protocols/mailbox/envelope_pb.ts';
 import { encodeUnsealed, openEnvelope } from '../../../protocols/mailbox/envelope.ts';
 import type { OpenedEnvelope } from '../../../protocols/mailbox/envelope.ts';
 import { peerIdFromBytes, peerIdToBytes } from '../../../protocols/mailbox/peer-id-bytes.ts';
-import { ada, ben, NOW_MS } from '../fuzz-papers.ts';
+import { ada, ben, NOW_MS } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const CONTEXT = Buffer.from('tincan-mailbox-unsealed-v1:');

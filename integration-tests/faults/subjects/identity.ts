@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { privateKeyToProtobuf } from '@libp2p/crypto/keys';
 import { loadOrCreateIdentity } from '../../../protocols/transport/identity-file.ts';
-import { ada, ben } from '../fuzz-papers.ts';
+import { ada, ben } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 let folder: string | undefined;

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatInvite, parseInvite } from '../../../node/invite.ts';
 import type { Invite } from '../../../node/invite.ts';
 import { parsePeerId } from '../../../node/peer-ids.ts';
-import { ada, ADDRESSES } from '../fuzz-papers.ts';
-import { textFrom } from '../fuzz-mutation.ts';
+import { ada, ADDRESSES } from '../fuzz/fuzz-papers.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Subject } from '../subject.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));

@@ -23,7 +23,7 @@ import {
 import type { AnswerRun, ClientFrame, ServerFrame } from '../../../protocols/mailbox/protocol.ts';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import type { Random } from '../../harness/random.ts';
-import { ada, ben, NOW_MS } from '../fuzz-papers.ts';
+import { ada, ben, NOW_MS } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const DAY_MS = 24 * 3600_000;

@@ -1,8 +1,8 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import { addressesOfPeer, byReach } from '../../../node/peer-addresses.ts';
 import { checkListenAddress, parseMultiaddr } from '../../../protocols/transport/addresses.ts';
-import { ada, ADDRESSES } from '../fuzz-papers.ts';
-import { textFrom } from '../fuzz-mutation.ts';
+import { ada, ADDRESSES } from '../fuzz/fuzz-papers.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Subject } from '../subject.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));

@@ -13,7 +13,7 @@ import type { Answer, Request } from '../../../protocols/phonebook/phonebook_pb.
 import { MAX_ANSWER_BYTES, PHONEBOOK_PROTOCOL } from '../../../protocols/phonebook/protocol.ts';
 import type { PhonebookDecisions } from '../../../protocols/phonebook/protocol.ts';
 import type { Random } from '../../harness/random.ts';
-import { ada, NOW_MS, papers, phonebook, sealedCard, signedRecord } from '../fuzz-papers.ts';
+import { ada, NOW_MS, papers, phonebook, sealedCard, signedRecord } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 type RequestBody = NonNullable<MessageInitShape<typeof RequestSchema>['body']>;

@@ -11,7 +11,7 @@ import {
   RENDEZVOUS_PROTOCOL,
 } from '../../../protocols/rendezvous/protocol.ts';
 import { openSignedPeerRecord } from '../../../protocols/transport/signed-peer-record.ts';
-import { ada, peerRecord, signedRecord } from '../fuzz-papers.ts';
+import { ada, peerRecord, signedRecord } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const cookie = encodeCookie({ epoch: new Uint8Array(8).fill(1), position: 77, namespace: 'tincan' });

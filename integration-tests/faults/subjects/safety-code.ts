@@ -4,8 +4,8 @@ import {
   safetyNumber,
 } from '../../../protocols/contact-card/safety-number.ts';
 import type { SafetyCode } from '../../../protocols/contact-card/safety-number.ts';
-import { textFrom } from '../fuzz-mutation.ts';
-import { ada, phonebook } from '../fuzz-papers.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
+import { ada, phonebook } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const PEERS = [ada.publicKey.toString(), phonebook.publicKey.toString()] as const;

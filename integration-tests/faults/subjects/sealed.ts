@@ -17,7 +17,7 @@ import { decodeOwnPrekey, encodeOwnPrekey, makePrekey } from '../../../node/sess
 import { openPrekey, PREKEY_BYTES, signPrekey } from '../../../protocols/mailbox/prekey.ts';
 import type { Prekey } from '../../../protocols/mailbox/prekey.ts';
 import { layOutSealed, readSealed, readSealedBody, sessionIdOf } from '../../../protocols/mailbox/sealed.ts';
-import { ada, ben, NOW_MS } from '../fuzz-papers.ts';
+import { ada, ben, NOW_MS } from '../fuzz/fuzz-papers.ts';
 import type { Subject } from '../subject.ts';
 
 const PREKEY_CONTEXT = Buffer.from('tincan-mailbox-prekey-v1:');

@@ -1,5 +1,5 @@
 import { excerpt, safeJson, safeLine, safeText } from '../../../cli/terminal-text.ts';
-import { textFrom } from '../fuzz-mutation.ts';
+import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Subject } from '../subject.ts';
 
 /** What can move a cursor, hide text or turn its direction. A line break is allowed where there may be several lines. */
