@@ -143,16 +143,14 @@ void test('a worker that goes away rejects what waits, and what comes after', as
 
 void test('a worker that breaks down says what broke', async (t) => {
   const store = await open(t, await databaseFile(t));
-  await store.call('throwLater', undefined);
-  const broken = {
-    name: 'StoreError',
-    code: 'internal',
-    message: 'the store broke down: the worker fell over',
-  };
-  // Asked for before the news of it has come.
-  await assert.rejects(store.call('add', 'a'), broken);
+  const message = 'the store broke down: the worker fell over';
+  // Its answer may be lost with the thread, and what is asked for next may meet the news of that or its end.
+  await Promise.allSettled([store.call('throwLater', undefined)]);
+  await assert.rejects(store.call('add', 'a'), (error: Error) =>
+    [message, 'the store is closed'].includes(error.message),
+  );
+  assert.equal((await store.brokenDown).message, message);
   await assert.rejects(store.call('add', 'b'), { name: 'StoreError', code: 'closed' });
-  assert.equal((await store.brokenDown).message, broken.message);
   await store.close();
 });
 

@@ -8,7 +8,6 @@ import { peerIdFromPublicKey } from '@libp2p/peer-id';
 import { defaultLogger } from '@libp2p/logger';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
-import { Uint8ArrayList } from 'uint8arraylist';
 import { guardedMuxer, holding } from './muxer-guard.ts';
 import { libp2pBase } from './base.ts';
 import { keepConnectionRoom } from './connection-room.ts';
@@ -53,7 +52,7 @@ void test('a peer that opens streams without end is cut', () => {
     sendPing: () => undefined,
   };
   const reading = () => ({
-    readBuffer: new Uint8ArrayList(),
+    readBuffer: { byteLength: 0, sublist: () => new Uint8Array() },
     dispatchReadBuffer: () => undefined,
     sendResume: () => undefined,
   });

@@ -6,7 +6,6 @@ import type {
   StreamMuxer,
   StreamMuxerFactory,
 } from '@libp2p/interface';
-import type { Uint8ArrayList } from 'uint8arraylist';
 import { tokenBucket } from './token-bucket.ts';
 import { addressGroup } from './address-group.ts';
 import { fairReading } from './fair-reading.ts';
@@ -29,7 +28,7 @@ interface Carrier extends MessageStream, ReadInsides {
 /** How both hand on what was read. */
 interface ReadInsides {
   readStatus: Stream['readStatus'];
-  readBuffer: Uint8ArrayList;
+  readBuffer: { readonly byteLength: number; sublist(from?: number, to?: number): unknown };
   dispatchReadBuffer(): void;
   sendResume(): void;
 }
