@@ -23,9 +23,10 @@ void test('what a process has can be read', { skip: here ? false : 'there is no 
   assert.ok(before.peakRssBytes >= before.rssBytes);
   assert.ok(before.threads > 1);
   assert.ok(before.cpuMs > 0);
-  const files = await Promise.all(Array.from({ length: 10 }, async () => open(import.meta.filename)));
+  const files = await Promise.all(Array.from({ length: 100 }, async () => open(import.meta.filename)));
   const after = (await resourcesOf(process.pid))!;
-  assert.ok(after.handles >= before.handles + 10);
+  // The runner of the tests opens and closes some of its own meanwhile.
+  assert.ok(after.handles >= before.handles + 50);
   await Promise.all(files.map((file) => file.close()));
 });
 
