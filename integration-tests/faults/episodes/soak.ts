@@ -2,7 +2,8 @@ import { randomFrom } from '../../harness/random.ts';
 import { playEpisode } from './episode.ts';
 import type { EpisodeResult } from './episode.ts';
 import type { FaultKind, Stage } from './kind.ts';
-import { resourcesOf } from '../load/resources.ts';
+import { ALLOWANCE, growth, heldBy } from '../load/resources.ts';
+import type { Allowance, Held } from '../load/resources.ts';
 import { drawSchedule, drawSeed, PEOPLE } from './schedule.ts';
 import type { Network, Schedule } from './schedule.ts';
 
@@ -16,15 +17,8 @@ const STEADY = [...PEOPLE.filter((who) => who !== STRUCK), 'bootstrap'];
 /** Caches and the event log, which keeps ten thousand events, have filled by then. */
 const WARM_SHARE = 0.6;
 
-/** What may be there beyond what there was after warm-up: a tenth, and a connection or two that come and go. */
-const GROWTH = { share: 0.1, bytes: 4_000_000, handles: 5 };
-
-/** What a program holds on to. */
-interface Held {
-  /** Heap and buffers of its main thread, garbage collected. What V8 has of the machine beyond that says little. */
-  bytes: number;
-  handles: number;
-}
+/** Garbage is collected before each look, so that a few bytes beyond the tenth are enough. */
+const GROWTH: Allowance = { ...ALLOWANCE, bytes: 2 * 1024 * 1024 };
 
 export interface SoakReport extends EpisodeResult {
   durationMs: number;
@@ -53,11 +47,8 @@ export async function soak({
   const held: SoakReport['held'] = [];
   const warm = new Map<string, Held>();
 
-  const look = async (stage: Stage, who: string): Promise<Held> => {
-    const { program } = who === 'bootstrap' ? stage.bootstrap : stage.people.get(who)!;
-    const { heapUsed, external } = await program.tell({ type: 'collect-garbage' });
-    return { bytes: heapUsed + external, handles: (await resourcesOf(program.pid))?.handles ?? 0 };
-  };
+  const look = (stage: Stage, who: string): Promise<Held> =>
+    heldBy((who === 'bootstrap' ? stage.bootstrap : stage.people.get(who)!).program);
   const result = await playEpisode(schedule, {
     kinds,
     signal,
@@ -69,12 +60,7 @@ export async function soak({
       for (const [who, before] of warm) {
         const end = await look(stage, who);
         held.push({ who, warm: before, end });
-        if (end.bytes > before.bytes * (1 + GROWTH.share) + GROWTH.bytes)
-          ledger.violated(`${who} held ${before.bytes} bytes after warm-up, and ${end.bytes} at the end`);
-        if (end.handles > before.handles * (1 + GROWTH.share) + GROWTH.handles)
-          ledger.violated(
-            `${who} had ${before.handles} handles after warm-up, and ${end.handles} at the end`,
-          );
+        for (const what of growth(before, end, GROWTH)) ledger.violated(`${who}: ${what}`);
       }
     },
   });
