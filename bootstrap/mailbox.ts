@@ -8,7 +8,8 @@ import { isPeerIdBytes, peerIdToBytes } from '../protocols/mailbox/peer-id-bytes
 import { BLOB_ID_BYTES, End_Reason, Status } from '../protocols/mailbox/protocol.ts';
 import type { Answer, Deposit } from '../protocols/mailbox/protocol.ts';
 import type { GroupOf } from './peer-groups.ts';
-import { keyedRate, sharedRate } from './peer-rate.ts';
+import { keyedRate } from '../protocols/transport/keyed-rate.ts';
+import { sharedRate } from './peer-rate.ts';
 import { byteRoom } from './byte-room.ts';
 import { clockWatch } from './clock-watch.ts';
 import { openCollection } from './mailbox-collection.ts';

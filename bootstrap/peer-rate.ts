@@ -1,32 +1,10 @@
-import { tokenBucket } from '../protocols/transport/token-bucket.ts';
-import type { BucketLimits, TokenBucket } from '../protocols/transport/token-bucket.ts';
+import { keyedRate } from '../protocols/transport/keyed-rate.ts';
+import type { KeyedRate } from '../protocols/transport/keyed-rate.ts';
+import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { GroupOf } from './peer-groups.ts';
 
-/**
- * Peers whose buckets are remembered. Beyond it the ones idle for longest start afresh, which costs a bucket
- * at the most.
- */
-const REMEMBERED_PEERS = 10_000;
-
-export interface PeerRate {
-  /** How many of `count` requests a peer may make now, and when to come back for the rest. */
-  take(peer: string, count: number, nowMs: number): { granted: number; retryAfterMs: number };
-}
-
-/** A token bucket for each key. */
-export function keyedRate(limits: BucketLimits): PeerRate {
-  const buckets = new Map<string, TokenBucket>();
-  return {
-    take(key, count, nowMs) {
-      const bucket = buckets.get(key) ?? tokenBucket(limits);
-      // Set anew, so that the map is ordered by last use.
-      buckets.delete(key);
-      buckets.set(key, bucket);
-      if (buckets.size > REMEMBERED_PEERS) buckets.delete(buckets.keys().next().value!);
-      return bucket.take(count, nowMs);
-    },
-  };
-}
+/** Its keys are peer ids. */
+export type PeerRate = KeyedRate;
 
 /** A token bucket per peer: `perMinute` requests in one go, refilled evenly over a minute. */
 export function peerRate(perMinute: number): PeerRate {

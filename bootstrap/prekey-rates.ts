@@ -1,6 +1,7 @@
+import { keyedRate } from '../protocols/transport/keyed-rate.ts';
 import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { GroupOf } from './peer-groups.ts';
-import { keyedRate, sharedRate } from './peer-rate.ts';
+import { sharedRate } from './peer-rate.ts';
 import type { PrekeyLimits } from './prekey-limits.ts';
 
 /** Why somebody has to wait, and how long. */

@@ -4,7 +4,8 @@ import { RendezvousRefusedError } from '../protocols/rendezvous/errors.ts';
 import type { RendezvousDecisions } from '../protocols/rendezvous/handler.ts';
 import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { GroupOf } from './peer-groups.ts';
-import { keyedRate, sharedRate } from './peer-rate.ts';
+import { keyedRate } from '../protocols/transport/keyed-rate.ts';
+import { sharedRate } from './peer-rate.ts';
 import type { RegistrationOperations } from './registration-table.ts';
 
 /**

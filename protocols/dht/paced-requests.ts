@@ -2,8 +2,8 @@ import type { Stream } from '@libp2p/interface';
 import type { KadDHTComponents } from '@libp2p/kad-dht';
 import { FrameDecoder } from '../framing/frames.ts';
 import { addressGroup } from '../transport/address-group.ts';
-import { tokenBucket } from '../transport/token-bucket.ts';
-import type { BucketLimits, TokenBucket } from '../transport/token-bucket.ts';
+import { keyedRate } from '../transport/keyed-rate.ts';
+import type { BucketLimits } from '../transport/token-bucket.ts';
 import { DHT_MESSAGE_LIMITS } from './message-guard.ts';
 
 type Registrar = KadDHTComponents['registrar'];
@@ -19,9 +19,6 @@ const PER_TURN = 4;
 
 /** What the others have the thread for, before the next are begun: of all its time a quarter is for requests. */
 const BETWEEN_TURNS_MS = 4;
-
-/** Addresses whose requests are counted; beyond it the one idle for longest starts afresh. */
-const REMEMBERED_ADDRESSES = 10_000;
 
 export interface PaceInit {
   limits?: BucketLimits;
@@ -50,17 +47,9 @@ export function pacedRegistrar(
   registrar: Registrar,
   { limits = REQUESTS_PER_ADDRESS, perTurn = PER_TURN, nowMs = () => performance.now() }: PaceInit = {},
 ): Registrar {
-  const buckets = new Map<string, TokenBucket>();
+  const rate = keyedRate(limits);
   const waiting: (() => void)[] = [];
   let turning = false;
-
-  const bucketOf = (group: string): TokenBucket => {
-    const bucket = buckets.get(group) ?? tokenBucket(limits);
-    buckets.delete(group);
-    buckets.set(group, bucket);
-    if (buckets.size > REMEMBERED_ADDRESSES) buckets.delete(buckets.keys().next().value!);
-    return bucket;
-  };
 
   const turn = (): void => {
     for (const go of waiting.splice(0, perTurn)) go();
@@ -76,7 +65,6 @@ export function pacedRegistrar(
 
   const pace = (stream: Stream, group: string): void => {
     const send = stream.send.bind(stream);
-    const bucket = bucketOf(group);
     const frames = new FrameDecoder(DHT_MESSAGE_LIMITS.maxRequestBytes);
     /** Requests that have come and are not answered. */
     let unanswered = 0;
@@ -95,7 +83,7 @@ export function pacedRegistrar(
     };
     stream.send = (data) => {
       if (!send(data)) return false;
-      const { granted, retryAfterMs } = bucket.take(1, nowMs());
+      const { granted, retryAfterMs } = rate.take(group, 1, nowMs());
       if (granted === 1) queue(drained);
       else setTimeout(drained, retryAfterMs).unref();
       return false;

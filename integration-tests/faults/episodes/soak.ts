@@ -2,8 +2,8 @@ import { randomFrom } from '../../harness/random.ts';
 import { playEpisode } from './episode.ts';
 import type { EpisodeResult } from './episode.ts';
 import type { FaultKind, Stage } from './kind.ts';
-import { growth, settledResources } from '../load/resources.ts';
-import type { Resources } from '../load/resources.ts';
+import { ALLOWANCE, growth, heldBy } from '../load/resources.ts';
+import type { Allowance, Held } from '../load/resources.ts';
 import { drawSchedule, drawSeed, PEOPLE } from './schedule.ts';
 import type { Network, Schedule } from './schedule.ts';
 
@@ -14,13 +14,16 @@ const RATE = 0.15;
 const STRUCK = 'cyd';
 const STEADY = [...PEOPLE.filter((who) => who !== STRUCK), 'bootstrap'];
 
-/** Caches and tables have filled by then. */
-const WARM_SHARE = 0.3;
+/** Caches and the event log, which keeps ten thousand events, have filled by then. */
+const WARM_SHARE = 0.6;
+
+/** Garbage is collected before each look, so that a few bytes beyond the tenth are enough. */
+const GROWTH: Allowance = { ...ALLOWANCE, bytes: 2 * 1024 * 1024 };
 
 export interface SoakReport extends EpisodeResult {
   durationMs: number;
   faults: number;
-  resources: { who: string; warm: Resources; end: Resources }[];
+  held: { who: string; warm: Held; end: Held }[];
 }
 
 /**
@@ -41,33 +44,27 @@ export async function soak({
   signal: AbortSignal;
 }): Promise<SoakReport> {
   const schedule = drawSoak(seed, { durationMs, kinds, network });
-  const resources: SoakReport['resources'] = [];
-  const warm = new Map<string, Resources>();
+  const held: SoakReport['held'] = [];
+  const warm = new Map<string, Held>();
 
-  const look = async (stage: Stage, who: string): Promise<Resources | undefined> => {
-    const { program } = who === 'bootstrap' ? stage.bootstrap : stage.people.get(who)!;
-    const collect = async (): Promise<void> => void (await program.tell({ type: 'collect-garbage' }));
-    return settledResources(program.pid, { signal, collect });
-  };
+  const look = (stage: Stage, who: string): Promise<Held> =>
+    heldBy((who === 'bootstrap' ? stage.bootstrap : stage.people.get(who)!).program);
   const result = await playEpisode(schedule, {
     kinds,
     signal,
     warmMs: durationMs * WARM_SHARE,
     async onWarm(stage) {
-      for (const who of STEADY) {
-        const found = await look(stage, who);
-        if (found !== undefined) warm.set(who, found);
-      }
+      for (const who of STEADY) warm.set(who, await look(stage, who));
     },
     async onRest(stage, ledger) {
       for (const [who, before] of warm) {
-        const end = (await look(stage, who))!;
-        resources.push({ who, warm: before, end });
-        for (const what of growth(before, end)) ledger.violated(`${who}: ${what}`);
+        const end = await look(stage, who);
+        held.push({ who, warm: before, end });
+        for (const what of growth(before, end, GROWTH)) ledger.violated(`${who}: ${what}`);
       }
     },
   });
-  return { ...result, durationMs, faults: schedule.strikes.length, resources };
+  return { ...result, durationMs, faults: schedule.strikes.length, held };
 }
 
 function drawSoak(

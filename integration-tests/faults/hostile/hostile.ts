@@ -18,7 +18,7 @@ import type { Honest, HostileTown } from './hostile-peers.ts';
 import { hostileTable } from './hostile-report.ts';
 import type { HostileReport, HostileRow, Latency } from './hostile-report.ts';
 import { watch } from './hostile-victim.ts';
-import { resourcesOf } from '../load/resources.ts';
+import { heldBy } from '../load/resources.ts';
 
 /*
  * Plays attacks against a town whose people go about their business, and says what they noticed.
@@ -141,12 +141,6 @@ interface Play {
   options: HostileOptions;
 }
 
-/** What a program's main thread holds on to, its garbage collected: heap and buffers. */
-async function heldBytes(program: Program): Promise<number> {
-  const { heapUsed, external } = await program.tell({ type: 'collect-garbage' });
-  return heapUsed + external;
-}
-
 /** Quiet, then the attack, then what is left of it. */
 async function play({ attacks, by, town, honest, apart, options }: Play): Promise<HostileRow> {
   const { signal, seconds, seed } = options;
@@ -162,8 +156,7 @@ async function play({ attacks, by, town, honest, apart, options }: Play): Promis
   honest.failures();
   const quiet = await watch(pid, { signal: spell(attacks.length > 1 ? 1 : seconds) });
   const quietTimes = honest.take();
-  const beforeBytes = await heldBytes(program);
-  const beforeHandles = (await resourcesOf(pid))?.handles ?? 0;
+  const before = await heldBy(program);
 
   const attack = await attacker(
     { names: attacks.map(({ name }) => name), target, seed },
@@ -174,14 +167,13 @@ async function play({ attacks, by, town, honest, apart, options }: Play): Promis
   const times = honest.take();
   const counts = await attack.end();
   const limits = HOSTILE_LIMITS[by];
-  let after = await resourcesOf(pid);
-  let afterBytes = await heldBytes(program);
+  let after = await heldBy(program);
   for (const end = performance.now() + RECOVERY_MS; performance.now() < end && !signal.aborted;) {
-    const handlesAreBack = (after?.handles ?? 0) <= beforeHandles + limits.keptHandles;
-    if (handlesAreBack && afterBytes <= beforeBytes + limits.keptBytes) break;
+    const isBack =
+      after.handles <= before.handles + limits.keptHandles && after.bytes <= before.bytes + limits.keptBytes;
+    if (isBack) break;
     await delay(LOOK_MS, undefined, { signal });
-    after = await resourcesOf(pid);
-    afterBytes = await heldBytes(program);
+    after = await heldBy(program);
   }
 
   const figures = CONCERNED[by].map((what) => {
@@ -197,12 +189,12 @@ async function play({ attacks, by, town, honest, apart, options }: Play): Promis
     ratio: ratios.length === 0 ? undefined : Math.max(...ratios),
     quietCpuShare: quiet.cpuShare,
     cpuShare: taken.cpuShare,
-    beforeBytes,
+    beforeBytes: before.bytes,
     peakRssBytes: taken.peakRssBytes,
-    afterBytes,
-    beforeHandles,
+    afterBytes: after.bytes,
+    beforeHandles: before.handles,
     peakHandles: taken.peakHandles,
-    afterHandles: after?.handles ?? 0,
+    afterHandles: after.handles,
     counts,
     failed: Object.fromEntries(honest.failures()),
     broken: [],
@@ -211,8 +203,8 @@ async function play({ attacks, by, town, honest, apart, options }: Play): Promis
   if (row.peakHandles > limits.handles) row.broken.push(`handles over ${limits.handles}`);
   if (row.afterBytes > row.beforeBytes + limits.keptBytes)
     row.broken.push(`${row.afterBytes} bytes after it, ${row.beforeBytes} before`);
-  if (row.afterHandles > beforeHandles + limits.keptHandles)
-    row.broken.push(`${row.afterHandles} handles after it, ${beforeHandles} before`);
+  if (row.afterHandles > row.beforeHandles + limits.keptHandles)
+    row.broken.push(`${row.afterHandles} handles after it, ${row.beforeHandles} before`);
   return row;
 }
 

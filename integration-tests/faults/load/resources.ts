@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Program } from '../../harness/program.ts';
 
 /** What a process has of the machine. */
 export interface Resources {
@@ -102,15 +103,28 @@ export async function settledResources(
   return least;
 }
 
+/** What a program holds on to. */
+export interface Held extends Pick<Resources, 'handles' | 'threads'> {
+  /** Heap and buffers of its main thread, garbage collected. What V8 has of the machine beyond that says little. */
+  bytes: number;
+}
+
+/** Of a program that runs with the hook. */
+export async function heldBy(program: Pick<Program, 'tell' | 'pid'>): Promise<Held> {
+  const { heapUsed, external } = await program.tell({ type: 'collect-garbage' });
+  const { handles = 0, threads = 0 } = (await resourcesOf(program.pid)) ?? {};
+  return { bytes: heapUsed + external, handles, threads };
+}
+
 /** What has grown beyond the allowance, in words; nothing when all is well. */
-export function growth(warm: Resources, end: Resources, allowance: Allowance = ALLOWANCE): string[] {
+export function growth(warm: Held, end: Held, allowance: Allowance = ALLOWANCE): string[] {
   const found: string[] = [];
   const compare = (what: string, before: number, after: number, free: number, unit: string): void => {
     if (after <= before * (1 + allowance.share) + free) return;
     found.push(`${what} grew from ${before}${unit} to ${after}${unit}`);
   };
   const mib = (bytes: number): number => Math.round(bytes / 1024 / 1024);
-  compare('memory', mib(warm.anonymousBytes), mib(end.anonymousBytes), mib(allowance.bytes), ' MiB');
+  compare('memory', mib(warm.bytes), mib(end.bytes), mib(allowance.bytes), ' MiB');
   compare('open handles', warm.handles, end.handles, allowance.handles, '');
   compare('threads', warm.threads, end.threads, allowance.threads, '');
   return found;

@@ -15,7 +15,7 @@ export const soak: Part = {
     let report = await play({ ...options, network: 'lab' });
     const leftOut = report.leftOut === undefined ? [] : [report.leftOut];
     if (report.leftOut !== undefined) report = await play({ ...options, network: 'proxies' });
-    const { violations, logs, messages, faults, restMs, durationMs, resources } = report;
+    const { violations, logs, messages, faults, restMs, durationMs, held } = report;
     if (logs !== undefined) log(logs.slice(-PRINTED_CHARS));
     return {
       violations,
@@ -25,9 +25,9 @@ export const soak: Part = {
         { name: 'faults', value: `${faults}` },
         { name: 'messages, each delivered once and in order', value: `${messages}` },
         { name: 'from the end until all is delivered', value: seconds(restMs) },
-        ...resources.map(({ who, warm, end }) => ({
+        ...held.map(({ who, warm, end }) => ({
           name: `memory and handles of ${who === 'bootstrap' ? 'the bootstrap node' : `the daemon of ${who}`}, warmed up and at the end`,
-          value: `${megabytes(warm.anonymousBytes)}, ${warm.handles} and ${megabytes(end.anonymousBytes)}, ${end.handles}`,
+          value: `${megabytes(warm.bytes)}, ${warm.handles} and ${megabytes(end.bytes)}, ${end.handles}`,
           asked: 'within 10%',
         })),
       ],

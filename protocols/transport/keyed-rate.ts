@@ -1,0 +1,25 @@
+import { tokenBucket } from './token-bucket.ts';
+import type { BucketLimits, TokenBucket } from './token-bucket.ts';
+
+/** Keys whose buckets are remembered. Beyond it the ones idle for longest start afresh, which costs a bucket at the most. */
+const REMEMBERED_KEYS = 10_000;
+
+export interface KeyedRate {
+  /** How many of `count` requests may be made now in the name of a key, and when to come back for the rest. */
+  take(key: string, count: number, nowMs: number): { granted: number; retryAfterMs: number };
+}
+
+/** A token bucket for each key. */
+export function keyedRate(limits: BucketLimits): KeyedRate {
+  const buckets = new Map<string, TokenBucket>();
+  return {
+    take(key, count, nowMs) {
+      const bucket = buckets.get(key) ?? tokenBucket(limits);
+      // Set anew, so that the map is ordered by last use.
+      buckets.delete(key);
+      buckets.set(key, bucket);
+      if (buckets.size > REMEMBERED_KEYS) buckets.delete(buckets.keys().next().value!);
+      return bucket.take(count, nowMs);
+    },
+  };
+}
