@@ -12,6 +12,7 @@ const ACCEPTED: [input: string, normalised: string][] = [
   ['anna.k-2_x', 'anna.k-2_x'],
   ['x'.repeat(32), 'x'.repeat(32)],
   ['Straße', 'strasse'],
+  ['STRAẞE', 'strasse'],
   ['ΟΔΟΣ', 'οδοσ'],
   ['οδος', 'οδοσ'],
   ['İstanbul', 'istanbul'],
@@ -123,6 +124,21 @@ void test('whatever is accepted is stable, short, and folds to itself in upper c
     { numRuns: 5000 },
   );
   assert.ok(accepted > 100);
+});
+
+void test('every letter that has a case folds to what folds to itself', () => {
+  for (let code = 0; code <= 0x10ffff; code++) {
+    const letter = String.fromCodePoint(code);
+    if (letter.toLowerCase() === letter && letter.toUpperCase() === letter) continue;
+    let name: string;
+    try {
+      name = normaliseName(letter);
+    } catch (error) {
+      assert.ok(error instanceof InvalidNameError);
+      continue;
+    }
+    assert.equal(normaliseName(name), name);
+  }
 });
 
 void test('upper and lower case are one name', () => {

@@ -69,13 +69,17 @@ const PEER_ID = /^(?:12d3koow|16uiu2ha|bafzaa|bafzbe|k51qzi5uqu5|k2k4r8|qm(?=.*\
 /** UTS #39, section 5.4: stacked marks, with which one name can be made to look like another, or like noise. */
 const STACKED_MARKS = /(\p{Mn})\1|\p{Mn}{5}/u;
 
+/** One character at a time: that keeps the context rules of sigma out. */
+function lowerCase(text: string): string {
+  return Array.from(text, (character) => character.toLowerCase()).join('');
+}
+
 /**
- * Case folding. Going through upper case also joins ß with ss and both forms of sigma; going down one character at a time
- * keeps the context rules of sigma out. A dot above an i, as in İ folded, can't be seen, so it goes.
+ * Case folding. Going through upper case also joins ß with ss and both forms of sigma; ẞ has to come down to ß first. A dot
+ * above an i, as in İ folded, can't be seen, so it goes.
  */
 function fold(text: string): string {
-  return Array.from(text.toUpperCase(), (character) => character.toLowerCase())
-    .join('')
+  return lowerCase(lowerCase(text).toUpperCase())
     .normalize('NFKC')
     .replaceAll(/(\p{Soft_Dotted})\u0307+/gu, '$1')
     .normalize('NFKC');
