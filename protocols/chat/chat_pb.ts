@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file protocols/chat/chat.proto.
  */
 export const file_protocols_chat_chat: GenFile = /*@__PURE__*/
-  fileDesc("Chlwcm90b2NvbHMvY2hhdC9jaGF0LnByb3RvEg50aW5jYW4uY2hhdC52MSLSAQoFRnJhbWUSJgoFaGVsbG8YASABKAsyFS50aW5jYW4uY2hhdC52MS5IZWxsb0gAEhEKB21lc3NhZ2UYAiABKAxIABIiCgNhY2sYAyABKAsyEy50aW5jYW4uY2hhdC52MS5BY2tIABIqCgdyZWZ1c2FsGAQgASgLMhcudGluY2FuLmNoYXQudjEuUmVmdXNhbEgAEioKB3JlY2VpcHQYBSABKAsyFy50aW5jYW4uY2hhdC52MS5SZWNlaXB0SABCBgoEYm9keUoECAYQB0oECAcQCCJaCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhAKCGZlYXR1cmVzGAIgAygJEhQKDGNvbnRhY3RfY2FyZBgDIAEoDBIYChBuYW1lX2NlcnRpZmljYXRlGAQgASgMIsIBCgdNZXNzYWdlEgoKAmlkGAEgASgMEhQKDGNvbnZlcnNhdGlvbhgCIAEoDBINCgVjaGFpbhgDIAEoDBIPCgdjb3VudGVyGAQgASgEEhAKCHByZXZpb3VzGAUgASgMEhAKCGNsb2NrX21zGAYgASgEEhMKC2Nsb2NrX2NvdW50GAcgASgNEhIKCnNlbnRfYXRfbXMYCCABKAQSKAoHY29udGVudBgJIAEoCzIXLnRpbmNhbi5jaGF0LnYxLkNvbnRlbnQiIQoHQ29udGVudBIOCgR0ZXh0GAEgASgJSABCBgoEYm9keSIyCgVSYW5nZRINCgVmaXJzdBgBIAEoBBIMCgRsYXN0GAIgASgEEgwKBGhhc2gYAyABKAwiWAoDQWNrEg0KBWNoYWluGAEgASgMEg0KBXVwX3RvGAIgASgEEiUKBmJleW9uZBgDIAMoCzIVLnRpbmNhbi5jaGF0LnYxLlJhbmdlEgwKBGhhc2gYBCABKAwi0QEKB1JlZnVzYWwSDQoFY2hhaW4YASABKAwSDwoHY291bnRlchgCIAEoBBIuCgZyZWFzb24YAyABKA4yHi50aW5jYW4uY2hhdC52MS5SZWZ1c2FsLlJlYXNvbiJ2CgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASFAoQUkVBU09OX01BTEZPUk1FRBABEhMKD1JFQVNPTl9DT05GTElDVBACEhQKEFJFQVNPTl9UT09fTEFSR0UQAxITCg9SRUFTT05fU1RSQU5HRVIQBCI6CgdSZWNlaXB0Eg0KBWNoYWluGAEgASgMEhIKCnJlYWRfdXBfdG8YAiABKAQSDAoEaGFzaBgDIAEoDCIYCgZCdW5kbGUSDgoGZnJhbWVzGAEgAygMYgZwcm90bzM");
+  fileDesc("Chlwcm90b2NvbHMvY2hhdC9jaGF0LnByb3RvEg50aW5jYW4uY2hhdC52MSLSAwoFRnJhbWUSJgoFaGVsbG8YASABKAsyFS50aW5jYW4uY2hhdC52MS5IZWxsb0gAEhEKB21lc3NhZ2UYAiABKAxIABIiCgNhY2sYAyABKAsyEy50aW5jYW4uY2hhdC52MS5BY2tIABIqCgdyZWZ1c2FsGAQgASgLMhcudGluY2FuLmNoYXQudjEuUmVmdXNhbEgAEioKB3JlY2VpcHQYBSABKAsyFy50aW5jYW4uY2hhdC52MS5SZWNlaXB0SAASNwoOc2Vzc2lvbl9ub3RpY2UYCCABKAsyHS50aW5jYW4uY2hhdC52MS5TZXNzaW9uTm90aWNlSAASNwoOcHJla2V5c193YW50ZWQYCSABKAsyHS50aW5jYW4uY2hhdC52MS5QcmVrZXlzV2FudGVkSAASKgoHcHJla2V5cxgKIAEoCzIXLnRpbmNhbi5jaGF0LnYxLlByZWtleXNIABIWCgxpbnZpdGVfdG9rZW4YCyABKAxIABIcChJkZXBvc2l0X2NhcGFiaWxpdHkYDCABKAxIABIqCgdwZW5kaW5nGA0gASgLMhcudGluY2FuLmNoYXQudjEuUGVuZGluZ0gAQgYKBGJvZHlKBAgGEAdKBAgHEAgiWgoFSGVsbG8SDwoHdmVyc2lvbhgBIAEoDRIQCghmZWF0dXJlcxgCIAMoCRIUCgxjb250YWN0X2NhcmQYAyABKAwSGAoQbmFtZV9jZXJ0aWZpY2F0ZRgEIAEoDCLCAQoHTWVzc2FnZRIKCgJpZBgBIAEoDBIUCgxjb252ZXJzYXRpb24YAiABKAwSDQoFY2hhaW4YAyABKAwSDwoHY291bnRlchgEIAEoBBIQCghwcmV2aW91cxgFIAEoDBIQCghjbG9ja19tcxgGIAEoBBITCgtjbG9ja19jb3VudBgHIAEoDRISCgpzZW50X2F0X21zGAggASgEEigKB2NvbnRlbnQYCSABKAsyFy50aW5jYW4uY2hhdC52MS5Db250ZW50IiEKB0NvbnRlbnQSDgoEdGV4dBgBIAEoCUgAQgYKBGJvZHkiMgoFUmFuZ2USDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBBIMCgRoYXNoGAMgASgMIlgKA0FjaxINCgVjaGFpbhgBIAEoDBINCgV1cF90bxgCIAEoBBIlCgZiZXlvbmQYAyADKAsyFS50aW5jYW4uY2hhdC52MS5SYW5nZRIMCgRoYXNoGAQgASgMItEBCgdSZWZ1c2FsEg0KBWNoYWluGAEgASgMEg8KB2NvdW50ZXIYAiABKAQSLgoGcmVhc29uGAMgASgOMh4udGluY2FuLmNoYXQudjEuUmVmdXNhbC5SZWFzb24idgoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEhQKEFJFQVNPTl9NQUxGT1JNRUQQARITCg9SRUFTT05fQ09ORkxJQ1QQAhIUChBSRUFTT05fVE9PX0xBUkdFEAMSEwoPUkVBU09OX1NUUkFOR0VSEAQiOgoHUmVjZWlwdBINCgVjaGFpbhgBIAEoDBISCgpyZWFkX3VwX3RvGAIgASgEEgwKBGhhc2gYAyABKAwiLQoNU2Vzc2lvbk5vdGljZRIOCgZvcGVuZWQYASADKAwSDAoEbG9zdBgCIAMoDCIPCg1QcmVrZXlzV2FudGVkIhoKB1ByZWtleXMSDwoHcHJla2V5cxgBIAMoDCIJCgdQZW5kaW5nIhgKBkJ1bmRsZRIOCgZmcmFtZXMYASADKAxiBnByb3RvMw");
 
 /**
  * One frame on a /chat/1.0.0 stream. A receiver ignores a body it does not know.
@@ -53,6 +53,46 @@ export type Frame = Message$1<"tincan.chat.v1.Frame"> & {
      */
     value: Receipt;
     case: "receipt";
+  } | {
+    /**
+     * @generated from field: tincan.chat.v1.SessionNotice session_notice = 8;
+     */
+    value: SessionNotice;
+    case: "sessionNotice";
+  } | {
+    /**
+     * @generated from field: tincan.chat.v1.PrekeysWanted prekeys_wanted = 9;
+     */
+    value: PrekeysWanted;
+    case: "prekeysWanted";
+  } | {
+    /**
+     * @generated from field: tincan.chat.v1.Prekeys prekeys = 10;
+     */
+    value: Prekeys;
+    case: "prekeys";
+  } | {
+    /**
+     * The token of an invite of the receiver's: its sender was asked to come.
+     *
+     * @generated from field: bytes invite_token = 11;
+     */
+    value: Uint8Array;
+    case: "inviteToken";
+  } | {
+    /**
+     * The receiver's right to leave things in the sender's mailbox (protocols/mailbox).
+     *
+     * @generated from field: bytes deposit_capability = 12;
+     */
+    value: Uint8Array;
+    case: "depositCapability";
+  } | {
+    /**
+     * @generated from field: tincan.chat.v1.Pending pending = 13;
+     */
+    value: Pending;
+    case: "pending";
   } | { case: undefined; value?: undefined };
 };
 
@@ -383,6 +423,83 @@ export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
   messageDesc(file_protocols_chat_chat, 7);
 
 /**
+ * What became of sealed sessions (protocols/mailbox) that the receiver has opened. Ids of 16 bytes.
+ *
+ * @generated from message tincan.chat.v1.SessionNotice
+ */
+export type SessionNotice = Message$1<"tincan.chat.v1.SessionNotice"> & {
+  /**
+   * The sender has these: their blobs need no opening any more.
+   *
+   * @generated from field: repeated bytes opened = 1;
+   */
+  opened: Uint8Array[];
+
+  /**
+   * The sender can't open blobs of these. What it has not acknowledged is to be sealed again, in a new session.
+   *
+   * @generated from field: repeated bytes lost = 2;
+   */
+  lost: Uint8Array[];
+};
+
+/**
+ * Describes the message tincan.chat.v1.SessionNotice.
+ * Use `create(SessionNoticeSchema)` to create a new message.
+ */
+export const SessionNoticeSchema: GenMessage<SessionNotice> = /*@__PURE__*/
+  messageDesc(file_protocols_chat_chat, 8);
+
+/**
+ * "Give me prekeys of yours." Answered with Prekeys, or with nothing: then the mailbox has some.
+ *
+ * @generated from message tincan.chat.v1.PrekeysWanted
+ */
+export type PrekeysWanted = Message$1<"tincan.chat.v1.PrekeysWanted"> & {
+};
+
+/**
+ * Describes the message tincan.chat.v1.PrekeysWanted.
+ * Use `create(PrekeysWantedSchema)` to create a new message.
+ */
+export const PrekeysWantedSchema: GenMessage<PrekeysWanted> = /*@__PURE__*/
+  messageDesc(file_protocols_chat_chat, 9);
+
+/**
+ * One-time prekeys of the sender, as it signed them, for the receiver alone.
+ *
+ * @generated from message tincan.chat.v1.Prekeys
+ */
+export type Prekeys = Message$1<"tincan.chat.v1.Prekeys"> & {
+  /**
+   * @generated from field: repeated bytes prekeys = 1;
+   */
+  prekeys: Uint8Array[];
+};
+
+/**
+ * Describes the message tincan.chat.v1.Prekeys.
+ * Use `create(PrekeysSchema)` to create a new message.
+ */
+export const PrekeysSchema: GenMessage<Prekeys> = /*@__PURE__*/
+  messageDesc(file_protocols_chat_chat, 10);
+
+/**
+ * "What you wrote first waits for my person to accept you. Until then I take no more; keep it."
+ *
+ * @generated from message tincan.chat.v1.Pending
+ */
+export type Pending = Message$1<"tincan.chat.v1.Pending"> & {
+};
+
+/**
+ * Describes the message tincan.chat.v1.Pending.
+ * Use `create(PendingSchema)` to create a new message.
+ */
+export const PendingSchema: GenMessage<Pending> = /*@__PURE__*/
+  messageDesc(file_protocols_chat_chat, 11);
+
+/**
  * What a blob in a mailbox holds once it is open: encoded Frames, in order. Hello does not occur in it.
  *
  * @generated from message tincan.chat.v1.Bundle
@@ -399,5 +516,5 @@ export type Bundle = Message$1<"tincan.chat.v1.Bundle"> & {
  * Use `create(BundleSchema)` to create a new message.
  */
 export const BundleSchema: GenMessage<Bundle> = /*@__PURE__*/
-  messageDesc(file_protocols_chat_chat, 8);
+  messageDesc(file_protocols_chat_chat, 12);
 

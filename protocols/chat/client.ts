@@ -47,7 +47,8 @@ export async function openChat(
         if (hello === undefined) throw new InvalidMessageError('the first frame must be a hello');
         decisions.greeted(peer, hello);
       }
-      await tell(decisions, peer, { opening: !greeted });
+      const answers = await tell(decisions, peer, { opening: !greeted });
+      if (answers.length > 0) queue.push(encodeFrames(answers));
       if (!greeted) {
         greeted = true;
         cancelDeadline();

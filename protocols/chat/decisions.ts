@@ -1,9 +1,10 @@
 import { InvalidMessageError, TimeoutError } from '@libp2p/interface';
 import type { Hello } from './chat_pb.ts';
 import { Refusal_Reason } from './chat_pb.ts';
+import { SESSION_ID_BYTES } from '../mailbox/sealed.ts';
 import { CHAIN_BYTES, ID_BYTES } from './message.ts';
 import { ackedRanges, CHAT_LIMITS, decodeFrame, givenHash, safeCounter } from './protocol.ts';
-import type { AckedRange, HelloFields } from './protocol.ts';
+import type { AckedRange, HelloFields, NotedSessions } from './protocol.ts';
 
 export type RefusalReason = 'malformed' | 'conflict' | 'too-large' | 'stranger' | 'refused';
 
@@ -23,6 +24,18 @@ export interface ChatDecisions {
   refused(peer: string, chain: Uint8Array, counter: number, reason: RefusalReason): Promise<void>;
   /** The peer's person has read ours up to here; `hash` is that of the last one, empty when not given. */
   receipt(peer: string, chain: Uint8Array, readUpTo: number, hash: Uint8Array): Promise<void>;
+  /** What became of sealed sessions to the peer. */
+  sessionNotice?(peer: string, sessions: NotedSessions): Promise<void>;
+  /** The peer wants prekeys of ours; resolves with the frames to answer with. */
+  prekeysWanted?(peer: string): Promise<Uint8Array[]>;
+  /** Prekeys of the peer, as it signed them, or says it did. */
+  prekeys?(peer: string, prekeys: Uint8Array[]): Promise<void>;
+  /** The peer shows a token out of an invite of ours. */
+  inviteToken?(peer: string, token: Uint8Array): Promise<void>;
+  /** What we show to the peer's mailbox. */
+  depositCapability?(peer: string, capability: Uint8Array): Promise<void>;
+  /** Our first message waits for the peer's person to accept us; no more is taken until then. */
+  pending?(peer: string): Promise<void>;
 }
 
 /** What a peer acknowledges of one chain. */
@@ -38,8 +51,12 @@ export interface SortedFrames {
   /** The hello, if the batch begins with one. */
   hello: Hello | undefined;
   messages: Uint8Array[];
-  /** Runs everything but the messages. `opening`: these frames came along with the answer to our hello. */
-  tell: (decisions: ChatDecisions, peer: string, options?: { opening: boolean }) => Promise<void>;
+  /**
+   * Runs everything but the messages. `opening`: these frames came along with the answer to our hello.
+   *
+   * @returns the frames to answer with
+   */
+  tell: (decisions: ChatDecisions, peer: string, options?: { opening: boolean }) => Promise<Uint8Array[]>;
 }
 
 /** An id, a chain and a counter, with their tags and lengths: no message is shorter. */
@@ -67,6 +84,24 @@ function chainOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
 
+/** @throws InvalidMessageError for too many of them, or what is no id */
+function sessionIds(ids: readonly Uint8Array[]): Uint8Array[] {
+  if (ids.length > CHAT_LIMITS.maxNotedSessions)
+    throw new InvalidMessageError(`a notice names more than ${CHAT_LIMITS.maxNotedSessions} sessions`);
+  return ids.map((id) => {
+    if (id.byteLength !== SESSION_ID_BYTES)
+      throw new InvalidMessageError(`the id of a session must have ${SESSION_ID_BYTES} bytes`);
+    return new Uint8Array(id);
+  });
+}
+
+/** A copy. @throws InvalidMessageError when it is empty or too long */
+function atMost(bytes: Uint8Array, max: number, what: string): Uint8Array {
+  if (bytes.byteLength === 0 || bytes.byteLength > max)
+    throw new InvalidMessageError(`${what} must have 1 to ${max} bytes`);
+  return new Uint8Array(bytes);
+}
+
 /**
  * Decodes and sorts a batch. Acknowledgements are cumulative, so of several for one chain only the last is kept.
  * Frames of a kind not known here, and messages that lack what names them, are passed over.
@@ -77,7 +112,8 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
   let hello: Hello | undefined;
   const messages: Uint8Array[] = [];
   const acks = new Map<string, { chain: Uint8Array; ranges: AckedRange[] }>();
-  const others: ((decisions: ChatDecisions, peer: string) => Promise<void>)[] = [];
+  const others: ((decisions: ChatDecisions, peer: string) => Promise<Uint8Array[] | void> | undefined)[] = [];
+  let wantsPrekeys = false;
   for (const bytes of batch) {
     const { body } = decodeFrame(bytes);
     switch (body.case) {
@@ -109,18 +145,47 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
         others.push((decisions, peer) => decisions.receipt(peer, chain, upTo, hash));
         break;
       }
+      case 'sessionNotice': {
+        const sessions = { opened: sessionIds(body.value.opened), lost: sessionIds(body.value.lost) };
+        others.push((decisions, peer) => decisions.sessionNotice?.(peer, sessions));
+        break;
+      }
+      case 'prekeysWanted':
+        wantsPrekeys = true;
+        break;
+      case 'prekeys': {
+        if (body.value.prekeys.length > CHAT_LIMITS.maxPrekeys)
+          throw new InvalidMessageError(`a frame has more than ${CHAT_LIMITS.maxPrekeys} prekeys`);
+        const prekeys = body.value.prekeys.map((prekey) => new Uint8Array(prekey));
+        others.push((decisions, peer) => decisions.prekeys?.(peer, prekeys));
+        break;
+      }
+      case 'inviteToken': {
+        const token = atMost(body.value, CHAT_LIMITS.maxTokenBytes, 'an invite token');
+        others.push((decisions, peer) => decisions.inviteToken?.(peer, token));
+        break;
+      }
+      case 'depositCapability': {
+        const capability = atMost(body.value, CHAT_LIMITS.maxCapabilityBytes, 'a deposit capability');
+        others.push((decisions, peer) => decisions.depositCapability?.(peer, capability));
+        break;
+      }
+      case 'pending':
+        others.push((decisions, peer) => decisions.pending?.(peer));
+        break;
       case undefined:
         break;
     }
   }
+  if (wantsPrekeys) others.push((decisions, peer) => decisions.prekeysWanted?.(peer));
   return {
     hello,
     messages,
     async tell(decisions, peer, { opening } = { opening: false }) {
-      const told: Promise<void>[] = [];
+      const told: (Promise<Uint8Array[] | void> | undefined)[] = [];
       for (const ack of acks.values()) told.push(decisions.acked(peer, { ...ack, opening }));
       for (const other of others) told.push(other(decisions, peer));
-      await Promise.all(told);
+      return (await Promise.all(told)).flatMap((frames) => frames ?? []);
     },
   };
 }

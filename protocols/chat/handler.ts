@@ -37,7 +37,8 @@ export async function serveChat(
             decisions.greeted(peer, hello);
             yield [encodeHello(decisions.hello(peer)), ...(await decisions.held(peer))];
           }
-          await tell(decisions, peer);
+          const answers = await tell(decisions, peer);
+          if (answers.length > 0) yield answers;
           if (messages.length > 0) yield await decisions.receive(peer, messages);
         }
       },

@@ -15,7 +15,13 @@ import {
   encodeBundle,
   encodeHello,
   encodeMessageFrame,
+  encodeDepositCapability,
+  encodeInviteToken,
+  encodePending,
+  encodePrekeys,
+  encodePrekeysWanted,
   encodeReceipt,
+  encodeSessionNotice,
   encodeRefusal,
   safeCounter,
 } from './protocol.ts';
@@ -246,6 +252,57 @@ void test('frames of one batch are sorted, unknown ones are passed over', async 
   for (const copy of [chain, told[2]![2], told[4]![2]])
     assert.equal((copy as Uint8Array).buffer.byteLength, 8);
   for (const copy of [ranges[0]!.hash, told[4]![4]]) assert.equal((copy as Uint8Array).buffer.byteLength, 32);
+});
+
+void test('what is about sessions, prekeys and rights is told, and its answers are given back', async () => {
+  const id = new Uint8Array(16).fill(4);
+  const frames = [
+    encodeSessionNotice({ opened: [id], lost: [] }),
+    encodePrekeysWanted(),
+    // Asked twice in one batch: answered once.
+    encodePrekeysWanted(),
+    encodePrekeys([Uint8Array.of(1), Uint8Array.of(2)]),
+    encodeInviteToken(Uint8Array.of(3)),
+    encodeDepositCapability(Uint8Array.of(4)),
+    encodePending(),
+  ];
+  const told: unknown[][] = [];
+  const decisions = new Proxy(
+    {},
+    {
+      get:
+        (_, name) =>
+        (...args: unknown[]) => {
+          told.push([name, ...args]);
+          return Promise.resolve(name === 'prekeysWanted' ? [Uint8Array.of(9)] : undefined);
+        },
+    },
+  );
+  const answers = await sortFrames(frames).tell(decisions as never, 'ada');
+  assert.deepEqual(answers, [Uint8Array.of(9)]);
+  assert.deepEqual(told, [
+    ['sessionNotice', 'ada', { opened: [id], lost: [] }],
+    ['prekeys', 'ada', [Uint8Array.of(1), Uint8Array.of(2)]],
+    ['inviteToken', 'ada', Uint8Array.of(3)],
+    ['depositCapability', 'ada', Uint8Array.of(4)],
+    ['pending', 'ada'],
+    ['prekeysWanted', 'ada'],
+  ]);
+});
+
+void test('more of it than a limit allows is refused', () => {
+  const ids = (count: number, bytes: number): Uint8Array[] =>
+    Array.from({ length: count }, () => new Uint8Array(bytes));
+  for (const [frame, message] of [
+    [encodeSessionNotice({ opened: ids(65, 16), lost: [] }), 'a notice names more than 64 sessions'],
+    [encodeSessionNotice({ opened: [], lost: ids(1, 15) }), 'the id of a session must have 16 bytes'],
+    [encodePrekeys(ids(5, 1)), 'a frame has more than 4 prekeys'],
+    [encodeInviteToken(new Uint8Array(65)), 'an invite token must have 1 to 64 bytes'],
+    [encodeInviteToken(new Uint8Array(0)), 'an invite token must have 1 to 64 bytes'],
+    [encodeDepositCapability(new Uint8Array(1025)), 'a deposit capability must have 1 to 1024 bytes'],
+  ] as const) {
+    assert.throws(() => sortFrames([frame]), { name: 'InvalidMessageError', message });
+  }
 });
 
 void test('a chain of another length, or too many features, is refused', () => {

@@ -26,6 +26,14 @@ export const CHAT_LIMITS = {
   maxBundleFrames: 4096,
   /** Feature names in a hello. */
   maxFeatures: 64,
+  /** Sessions that one notice names, of each kind. */
+  maxNotedSessions: 64,
+  /** Prekeys in one frame: enough for days of being apart. */
+  maxPrekeys: 4,
+  /** An invite's token. */
+  maxTokenBytes: 64,
+  /** A deposit capability, with room for later versions. */
+  maxCapabilityBytes: 1024,
   /** Messages sent and not yet acknowledged on one stream: bounds what a receiver may have to keep for one commit. */
   maxUnacknowledged: 4096,
   /** A live stream whose messages stay unacknowledged this long is given up and dialled anew. */
@@ -153,6 +161,44 @@ export function encodeReceipt(chain: Uint8Array, readUpTo: number, hash: Uint8Ar
     case: 'receipt',
     value: { $typeName: 'tincan.chat.v1.Receipt', chain, readUpTo: BigInt(readUpTo), hash },
   });
+}
+
+/** What became of sealed sessions that the receiver opened: at most 64 ids of each kind, 16 bytes each. */
+export interface NotedSessions {
+  /** The sender of the notice has these. */
+  opened: Uint8Array[];
+  /** It can't open their blobs: what it has not acknowledged has to be sealed again. */
+  lost: Uint8Array[];
+}
+
+export function encodeSessionNotice({ opened, lost }: NotedSessions): Uint8Array {
+  return encodeFrame({
+    case: 'sessionNotice',
+    value: { $typeName: 'tincan.chat.v1.SessionNotice', opened, lost },
+  });
+}
+
+export function encodePrekeysWanted(): Uint8Array {
+  return encodeFrame({ case: 'prekeysWanted', value: { $typeName: 'tincan.chat.v1.PrekeysWanted' } });
+}
+
+/** @param prekeys as `signPrekey` gives them, at most 4 */
+export function encodePrekeys(prekeys: Uint8Array[]): Uint8Array {
+  return encodeFrame({ case: 'prekeys', value: { $typeName: 'tincan.chat.v1.Prekeys', prekeys } });
+}
+
+/** @param token at most 64 bytes */
+export function encodeInviteToken(token: Uint8Array): Uint8Array {
+  return encodeFrame({ case: 'inviteToken', value: token });
+}
+
+/** @param capability at most 1,024 bytes */
+export function encodeDepositCapability(capability: Uint8Array): Uint8Array {
+  return encodeFrame({ case: 'depositCapability', value: capability });
+}
+
+export function encodePending(): Uint8Array {
+  return encodeFrame({ case: 'pending', value: { $typeName: 'tincan.chat.v1.Pending' } });
 }
 
 /** A counter from the wire as a number. @throws InvalidMessageError when it is 0 or over 2^53 - 1 */

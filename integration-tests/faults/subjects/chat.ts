@@ -13,7 +13,13 @@ import {
   encodeBundle,
   encodeHello,
   encodeMessageFrame,
+  encodeDepositCapability,
+  encodeInviteToken,
+  encodePending,
+  encodePrekeys,
+  encodePrekeysWanted,
   encodeReceipt,
+  encodeSessionNotice,
   encodeRefusal,
 } from '../../../protocols/chat/protocol.ts';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
@@ -67,6 +73,12 @@ const FRAMES = [
   ),
   encodeRefusal(CHAIN, 4, Refusal_Reason.TOO_LARGE),
   encodeReceipt(CHAIN, 6, HASH),
+  encodeSessionNotice({ opened: [HASH.subarray(0, 16)], lost: [HASH.subarray(16)] }),
+  encodePrekeysWanted(),
+  encodePrekeys([HASH, HASH]),
+  encodeInviteToken(HASH),
+  encodeDepositCapability(HASH),
+  encodePending(),
 ];
 
 /** Sorts frames as a stream or a mailbox hands them over, and lists what a node would have to decide. */
@@ -83,6 +95,15 @@ async function decisionsOn(frames: Uint8Array[]): Promise<unknown[]> {
       acked: note,
       refused: note,
       receipt: note,
+      sessionNotice: note,
+      prekeysWanted: async (...what) => {
+        told.push(what);
+        return [];
+      },
+      prekeys: note,
+      inviteToken: note,
+      depositCapability: note,
+      pending: note,
     },
     'peer',
   );
