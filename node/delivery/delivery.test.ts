@@ -107,8 +107,10 @@ function reachable(from: Person, peer: string): FakeChat {
 }
 
 const chainTo = (from: Person, peer: string): Uint8Array => outgoingChain(from.store, peer).chain;
-const tell = (to: Person, peer: string, frames: Uint8Array[]): Promise<unknown> =>
-  sortFrames(frames).tell(to.delivery.decisions, peer);
+const tell = (to: Person, peer: string, frames: Uint8Array[]): Promise<void> =>
+  sortFrames(frames)
+    .tell(to.delivery.decisions, peer)
+    .then(() => undefined);
 const acked = (chain: Uint8Array, upTo: number): Uint8Array => encodeAck(chain, [{ first: 1, last: upTo }]);
 const text = (peer: string, ...texts: string[]): Outgoing[] => texts.map((text) => ({ peer, text }));
 

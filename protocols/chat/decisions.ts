@@ -112,7 +112,7 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
   let hello: Hello | undefined;
   const messages: Uint8Array[] = [];
   const acks = new Map<string, { chain: Uint8Array; ranges: AckedRange[] }>();
-  const others: ((decisions: ChatDecisions, peer: string) => Promise<Uint8Array[] | void> | undefined)[] = [];
+  const others: ((decisions: ChatDecisions, peer: string) => Promise<Uint8Array[] | void>)[] = [];
   let wantsPrekeys = false;
   for (const bytes of batch) {
     const { body } = decodeFrame(bytes);
@@ -147,7 +147,7 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
       }
       case 'sessionNotice': {
         const sessions = { opened: sessionIds(body.value.opened), lost: sessionIds(body.value.lost) };
-        others.push((decisions, peer) => decisions.sessionNotice?.(peer, sessions));
+        others.push(async (decisions, peer) => decisions.sessionNotice?.(peer, sessions));
         break;
       }
       case 'prekeysWanted':
@@ -157,32 +157,32 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
         if (body.value.prekeys.length > CHAT_LIMITS.maxPrekeys)
           throw new InvalidMessageError(`a frame has more than ${CHAT_LIMITS.maxPrekeys} prekeys`);
         const prekeys = body.value.prekeys.map((prekey) => new Uint8Array(prekey));
-        others.push((decisions, peer) => decisions.prekeys?.(peer, prekeys));
+        others.push(async (decisions, peer) => decisions.prekeys?.(peer, prekeys));
         break;
       }
       case 'inviteToken': {
         const token = atMost(body.value, CHAT_LIMITS.maxTokenBytes, 'an invite token');
-        others.push((decisions, peer) => decisions.inviteToken?.(peer, token));
+        others.push(async (decisions, peer) => decisions.inviteToken?.(peer, token));
         break;
       }
       case 'depositCapability': {
         const capability = atMost(body.value, CHAT_LIMITS.maxCapabilityBytes, 'a deposit capability');
-        others.push((decisions, peer) => decisions.depositCapability?.(peer, capability));
+        others.push(async (decisions, peer) => decisions.depositCapability?.(peer, capability));
         break;
       }
       case 'pending':
-        others.push((decisions, peer) => decisions.pending?.(peer));
+        others.push(async (decisions, peer) => decisions.pending?.(peer));
         break;
       case undefined:
         break;
     }
   }
-  if (wantsPrekeys) others.push((decisions, peer) => decisions.prekeysWanted?.(peer));
+  if (wantsPrekeys) others.push(async (decisions, peer) => decisions.prekeysWanted?.(peer));
   return {
     hello,
     messages,
     async tell(decisions, peer, { opening } = { opening: false }) {
-      const told: (Promise<Uint8Array[] | void> | undefined)[] = [];
+      const told: Promise<Uint8Array[] | void>[] = [];
       for (const ack of acks.values()) told.push(decisions.acked(peer, { ...ack, opening }));
       for (const other of others) told.push(other(decisions, peer));
       return (await Promise.all(told)).flatMap((frames) => frames ?? []);
