@@ -88,6 +88,7 @@ const deposit = (recipient: PeerId, text: string, change: Partial<Deposit> = {})
     blobId: hash('sha256', blob, 'buffer'),
     expiresMs: START_MS + HOUR_MS,
     blob,
+    capability: new Uint8Array(0),
     ...change,
   };
 };

@@ -273,6 +273,7 @@ export function mailbox({
           hash_mismatch: of(Status.HASH_MISMATCH),
           expired: of(Status.EXPIRED),
           unavailable: of(Status.UNAVAILABLE),
+          refused: of(Status.REFUSED),
         },
         ...totals,
         collecting: collections.size,

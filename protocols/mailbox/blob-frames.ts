@@ -10,17 +10,32 @@ import type { Deposit, HeldBlob } from './protocol.ts';
 const VARINT = 0;
 const LENGTH_DELIMITED = 2;
 
+const NO_BYTES = new Uint8Array(0);
+
 /** Encodes a ClientFrame with a deposit in it. */
-export function encodeDeposit({ seq, recipient, blobId, expiresMs, blob }: Deposit): Uint8Array {
+export function encodeDeposit({
+  seq,
+  recipient,
+  blobId,
+  expiresMs,
+  blob,
+  capability = NO_BYTES,
+}: Omit<Deposit, 'capability'> & Partial<Pick<Deposit, 'capability'>>): Uint8Array {
   const size =
-    numberSize(seq) + bytesSize(recipient) + bytesSize(blobId) + numberSize(expiresMs) + bytesSize(blob);
+    numberSize(seq) +
+    bytesSize(recipient) +
+    bytesSize(blobId) +
+    numberSize(expiresMs) +
+    bytesSize(blob) +
+    bytesSize(capability);
   const out = Buffer.allocUnsafe(1 + varintSize(size) + size);
   let at = putLength(out, 0, 1, size);
   at = putNumber(out, at, 1, seq);
   at = putBytes(out, at, 2, recipient);
   at = putBytes(out, at, 3, blobId);
   at = putNumber(out, at, 4, expiresMs);
-  putBytes(out, at, 5, blob);
+  at = putBytes(out, at, 5, blob);
+  putBytes(out, at, 6, capability);
   return out;
 }
 

@@ -11,7 +11,14 @@ import { encodeDeposit } from './blob-frames.ts';
 import { depositOutcome, MailboxError } from './errors.ts';
 import type { DepositAnswer } from './errors.ts';
 import { peerIdToBytes } from './peer-id-bytes.ts';
-import { decodeServerFrame, MAX_BLOB_BYTES, MAX_SERVER_FRAME_BYTES, nextSeq } from './protocol.ts';
+import { presenter } from './presented-capability.ts';
+import {
+  decodeServerFrame,
+  MAX_BLOB_BYTES,
+  MAX_CAPABILITY_BYTES,
+  MAX_SERVER_FRAME_BYTES,
+  nextSeq,
+} from './protocol.ts';
 import type { AnswerRun } from './protocol.ts';
 
 /**
@@ -38,6 +45,11 @@ export interface DepositRequest {
   blob: Uint8Array;
   /** Milliseconds since 1970. */
   expiresMs: number;
+  /**
+   * What the recipient has signed for us (capability.ts); at most 256 bytes. Without one, or with one that does not hold, we
+   * deposit as a stranger: four blobs, and whatever all strangers together have left.
+   */
+  capability?: Uint8Array;
 }
 
 export interface DepositorInit {
@@ -72,6 +84,7 @@ interface Session {
   inFlight: Map<number, Pending>;
   inFlightBytes: number;
   seq: number;
+  capabilityToSend: ReturnType<typeof presenter>;
   /** Runs while deposits are in flight. */
   timer: NodeJS.Timeout | undefined;
   /** Wakes the writer when an answer has made room. */
@@ -106,7 +119,7 @@ export function depositor({
     pending.settle(outcome);
   };
 
-  const refusal = ({ blob, expiresMs }: DepositRequest): Error | undefined => {
+  const refusal = ({ blob, expiresMs, capability }: DepositRequest): Error | undefined => {
     if (signal.aborted) return signal.reason as Error;
     if (blob.byteLength > MAX_BLOB_BYTES) {
       return new MailboxError(
@@ -116,6 +129,11 @@ export function depositor({
     }
     if (!Number.isSafeInteger(expiresMs) || expiresMs < 0) {
       return new InvalidParametersError('expiresMs: not a time in milliseconds');
+    }
+    if (capability !== undefined && capability.byteLength > MAX_CAPABILITY_BYTES) {
+      return new InvalidParametersError(
+        `capability: ${capability.byteLength} bytes are over the limit of ${MAX_CAPABILITY_BYTES}`,
+      );
     }
     if (waiting >= WAITING_DEPOSITS || waitingBytes + blob.byteLength > WAITING_BYTES) {
       return new MailboxError('too many deposits wait for an answer', 'busy');
@@ -131,7 +149,8 @@ export function depositor({
     }
     waiting++;
     waitingBytes += request.blob.byteLength;
-    queue.push({ recipient: request.recipient, blob: request.blob, expiresMs: request.expiresMs, settle });
+    const { recipient, blob, expiresMs, capability } = request;
+    queue.push({ recipient, blob, expiresMs, ...(capability !== undefined && { capability }), settle });
     if (running) return;
     running = true;
     setImmediate(() => void run());
@@ -161,6 +180,7 @@ export function depositor({
       inFlight: new Map(),
       inFlightBytes: 0,
       seq: 0,
+      capabilityToSend: presenter(),
       timer: undefined,
       wake: undefined,
       failure: undefined,
@@ -217,6 +237,7 @@ export function depositor({
     ) {
       const pending = queue[at++]!;
       const { recipient, blob, expiresMs } = pending;
+      const capability = to.capabilityToSend(pending);
       frames.push(
         encodeDeposit({
           seq: to.seq,
@@ -224,6 +245,7 @@ export function depositor({
           blobId: hash('sha256', blob, 'buffer'),
           expiresMs,
           blob,
+          ...(capability !== undefined && { capability }),
         }),
       );
       to.inFlight.set(to.seq, pending);

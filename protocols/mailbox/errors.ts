@@ -1,3 +1,5 @@
+import { DepositorsRefused_Reason } from './depositors-frames.ts';
+import type { DepositorsRefusal } from './depositors-frames.ts';
 import { PrekeysRefused_Reason } from './prekey-frames.ts';
 import type { PrekeyRefusal } from './prekey-frames.ts';
 import { End_Reason, Status } from './protocol.ts';
@@ -7,7 +9,8 @@ import type { Answer } from './protocol.ts';
  * Why a mailbox did not do what it was asked for, and what to do about it:
  *
  * - `full`: the recipient's mailbox has no room; try again when the recipient has collected, or another mailbox. For
- *   prekeys: more than an owner may have there; count, and publish fewer
+ *   prekeys: more than an owner may have there; count, and publish fewer. For depositors: unblock others first. Without a
+ *   capability: there is no room for people whom the recipient has not accepted yet
  * - `sender-full`: our share of that mailbox is used up; as `full`
  * - `too-large`: the blob will never be accepted; split it
  * - `rate-limited`: wait `retryAfterMs`
@@ -16,10 +19,11 @@ import type { Answer } from './protocol.ts';
  * - `no-prekey`: the mailbox has no prekey of the recipient; ask another of its mailboxes, or meet it live
  * - `expired`: past by the mailbox's clock; choose a later time, or check the clock
  * - `unavailable`: the mailbox can't use its disk; wait, or try another mailbox
- * - `refused`: a status that this version does not know
+ * - `refused`: the recipient takes nothing from us; later attempts end the same, unless it changes its mind. Also for a
+ *   status that this version does not know
  * - `busy`: too much waits on this side already; wait for answers first
  * - `replaced`: another collect stream of this peer took over
- * - `unsupported`: a mailbox of a version that keeps no prekeys; use another one for them
+ * - `unsupported`: a mailbox of a version that keeps no prekeys, or blocks nobody; use another one for that
  */
 export type MailboxErrorCode =
   | 'full'
@@ -87,6 +91,8 @@ export function depositOutcome({
       return refusal('expired', 'the deposit is expired by the clock of the mailbox');
     case Status.UNAVAILABLE:
       return refusal('unavailable', 'the mailbox is not available');
+    case Status.REFUSED:
+      return refusal('refused', 'the recipient takes nothing from this depositor');
     case Status.UNSPECIFIED:
     default:
       return refusal('refused', `the mailbox refused with status ${status}`);
@@ -124,6 +130,25 @@ export function prekeyError({ reason, retryAfterMs, detail }: PrekeyRefusal): Ma
     case PrekeysRefused_Reason.UNAVAILABLE:
       return refusal('unavailable', 'the mailbox is not available');
     case PrekeysRefused_Reason.UNSPECIFIED:
+    default:
+      return refusal('refused', `the mailbox refused with reason ${reason}`);
+  }
+}
+
+/** What a refusal of a request about depositors means to the owner that asked. */
+export function depositorsError({ reason, retryAfterMs, detail }: DepositorsRefusal): MailboxError {
+  const refusal = (code: MailboxErrorCode, words: string): MailboxError =>
+    new MailboxError(detail === '' ? words : detail, code, { retryAfterMs });
+  switch (reason) {
+    case DepositorsRefused_Reason.RATE_LIMITED:
+      return refusal('rate-limited', 'too many requests about depositors');
+    case DepositorsRefused_Reason.MALFORMED:
+      return refusal('malformed', 'the mailbox calls the request about depositors malformed');
+    case DepositorsRefused_Reason.FULL:
+      return refusal('full', 'the mailbox can not block more depositors');
+    case DepositorsRefused_Reason.UNAVAILABLE:
+      return refusal('unavailable', 'the mailbox is not available');
+    case DepositorsRefused_Reason.UNSPECIFIED:
     default:
       return refusal('refused', `the mailbox refused with reason ${reason}`);
   }

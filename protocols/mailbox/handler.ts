@@ -4,6 +4,9 @@ import { pipe } from 'it-pipe';
 import { BatchQueue } from '../framing/batch-queue.ts';
 import { frameSink, readFrames, sendFrames } from '../framing/streams.ts';
 import { encodeBlob } from './blob-frames.ts';
+import { serveDepositors } from './depositors-handler.ts';
+import type { DepositorsDecisions } from './depositors-handler.ts';
+import { presentedCapability } from './presented-capability.ts';
 import { isPrekeyRequest, servePrekeys } from './prekeys-handler.ts';
 import type { PrekeyDecisions } from './prekeys-handler.ts';
 import {
@@ -31,8 +34,8 @@ const SEND_TIMEOUT_MS = 60_000;
 const BATCHES_UNDER_COMMIT = 4;
 
 /**
- * How the streams of this protocol are to be registered: a deposit, a collect and a prekey stream for a connection, and
- * for each the next one while it ends.
+ * How the streams of this protocol are to be registered: a deposit, a collect and a prekey or depositors stream for a
+ * connection, and for each the next one while it ends.
  */
 export const MAILBOX_STREAMS: StreamHandlerOptions = {
   maxInboundStreams: 6,
@@ -73,17 +76,20 @@ export interface Collection {
  *
  * @param init.signal ends all streams
  * @param init.prekeys decides about prekeys; left out, they are passed over, as frames of a later version are
+ * @param init.depositors decides who may deposit; left out, requests about it are passed over
  */
 export function mailboxHandler(
   decisions: MailboxDecisions,
   {
     signal,
     prekeys,
+    depositors,
     streamTimeoutMs = STREAM_TIMEOUT_MS,
     sendTimeoutMs = SEND_TIMEOUT_MS,
   }: {
     signal: AbortSignal;
     prekeys?: PrekeyDecisions;
+    depositors?: DepositorsDecisions;
     streamTimeoutMs?: number;
     sendTimeoutMs?: number;
   },
@@ -92,7 +98,10 @@ export function mailboxHandler(
     const abortLater = (reason: string, timeoutMs = streamTimeoutMs): NodeJS.Timeout =>
       setTimeout(() => stream.abort(new TimeoutError(reason)), timeoutMs).unref();
     try {
-      const frames = clientFrames(stream, prekeys !== undefined, signal);
+      const isKnown = (frame: ClientFrame): boolean =>
+        (prekeys !== undefined || !isPrekeyRequest(frame)) &&
+        (depositors !== undefined || frame.type !== 'set-depositors');
+      const frames = clientFrames(stream, isKnown, signal);
       const silent = abortLater('the stream did not say what it is for');
       const first = await frames.next().finally(() => clearTimeout(silent));
       if (first.done === true) {
@@ -110,6 +119,9 @@ export function mailboxHandler(
         await stream.close({ signal });
       } else if (prekeys !== undefined && isPrekeyRequest(first.value[0]!)) {
         await servePrekeys(stream, all, { decisions: prekeys, peer: connection.remotePeer, signal });
+        await stream.close({ signal });
+      } else if (depositors !== undefined && first.value[0]!.type === 'set-depositors') {
+        await serveDepositors(stream, all, { decisions: depositors, peer: connection.remotePeer, signal });
         await stream.close({ signal });
       } else {
         const collection = decisions.collect(connection.remotePeer);
@@ -131,14 +143,14 @@ export function mailboxHandler(
 /** The frames of known kinds, in batches, never empty. */
 async function* clientFrames(
   stream: Stream,
-  withPrekeys: boolean,
+  isKnown: (frame: ClientFrame) => boolean,
   signal: AbortSignal,
 ): AsyncGenerator<ClientFrame[], void, undefined> {
   for await (const batch of readFrames(stream, { maxFrameBytes: MAX_CLIENT_FRAME_BYTES, signal })) {
     const frames: ClientFrame[] = [];
     for (const bytes of batch) {
       const frame = decodeClientFrame(bytes);
-      if (frame !== undefined && (withPrekeys || !isPrekeyRequest(frame))) frames.push(frame);
+      if (frame !== undefined && isKnown(frame)) frames.push(frame);
     }
     if (frames.length > 0) yield frames;
   }
@@ -155,6 +167,7 @@ async function serveDeposits(
   decide: (deposits: Deposit[]) => Promise<readonly Answer[]>,
   signal: AbortSignal,
 ): Promise<void> {
+  const withCapability = presentedCapability();
   await pipe(
     frames,
     overlapping(BATCHES_UNDER_COMMIT, async (batch: ClientFrame[]) => {
@@ -163,7 +176,7 @@ async function serveDeposits(
         if (frame.type !== 'deposit') {
           throw new InvalidMessageError(`a deposit stream carries deposits only, not ${frame.type}`);
         }
-        deposits.push(frame.deposit);
+        deposits.push(withCapability(frame.deposit));
       }
       const seqs = deposits.map(({ seq }) => seq);
       return encodeAnswers(answerRuns(seqs, await decide(deposits)));

@@ -342,7 +342,7 @@ test('a peer that says nothing, or stops in the middle of a first frame, is drop
 
 test('frames of a later version are ignored, on both sides and also as first frames', async (t) => {
   const { openStream, signal } = mailbox(t);
-  const unknown = Uint8Array.of(0x4a, 0);
+  const unknown = Uint8Array.of(0x7a, 0);
   const stream = await openStream();
   const deposit = { seq: 7, recipient: blob(1), blobId: blob(1), expiresMs: 1, blob: blob(1) };
   await sendFrames(stream, [unknown, encodeDeposit(deposit), unknown], { signal });

@@ -10,12 +10,12 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file protocols/mailbox/mailbox.proto.
  */
 export const file_protocols_mailbox_mailbox: GenFile = /*@__PURE__*/
-  fileDesc("Ch9wcm90b2NvbHMvbWFpbGJveC9tYWlsYm94LnByb3RvEhF0aW5jYW4ubWFpbGJveC52MSLYAgoLQ2xpZW50RnJhbWUSLQoHZGVwb3NpdBgBIAEoCzIaLnRpbmNhbi5tYWlsYm94LnYxLkRlcG9zaXRIABItCgdjb2xsZWN0GAIgASgLMhoudGluY2FuLm1haWxib3gudjEuQ29sbGVjdEgAEjUKC2Fja25vd2xlZGdlGAMgASgLMh4udGluY2FuLm1haWxib3gudjEuQWNrbm93bGVkZ2VIABI8Cg9wdWJsaXNoX3ByZWtleXMYBCABKAsyIS50aW5jYW4ubWFpbGJveC52MS5QdWJsaXNoUHJla2V5c0gAEjQKC3Rha2VfcHJla2V5GAUgASgLMh0udGluY2FuLm1haWxib3gudjEuVGFrZVByZWtleUgAEjgKDWNvdW50X3ByZWtleXMYBiABKAsyHy50aW5jYW4ubWFpbGJveC52MS5Db3VudFByZWtleXNIAEIGCgRib2R5IooDCgtTZXJ2ZXJGcmFtZRItCgdhbnN3ZXJzGAEgASgLMhoudGluY2FuLm1haWxib3gudjEuQW5zd2Vyc0gAEicKBGJsb2IYAiABKAsyFy50aW5jYW4ubWFpbGJveC52MS5CbG9iSAASJQoDZW5kGAMgASgLMhYudGluY2FuLm1haWxib3gudjEuRW5kSAASQAoRcHJla2V5c19wdWJsaXNoZWQYBCABKAsyIy50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzUHVibGlzaGVkSAASNgoMcHJla2V5X3Rha2VuGAUgASgLMh4udGluY2FuLm1haWxib3gudjEuUHJla2V5VGFrZW5IABI8Cg9wcmVrZXlzX2NvdW50ZWQYBiABKAsyIS50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzQ291bnRlZEgAEjwKD3ByZWtleXNfcmVmdXNlZBgHIAEoCzIhLnRpbmNhbi5tYWlsYm94LnYxLlByZWtleXNSZWZ1c2VkSABCBgoEYm9keSJcCgdEZXBvc2l0EgsKA3NlcRgBIAEoDRIRCglyZWNpcGllbnQYAiABKAwSDwoHYmxvYl9pZBgDIAEoDBISCgpleHBpcmVzX21zGAQgASgEEgwKBGJsb2IYBSABKAwiNQoHQW5zd2VycxIqCgdhbnN3ZXJzGAEgAygLMhkudGluY2FuLm1haWxib3gudjEuQW5zd2VyIpQBCgZBbnN3ZXISEQoJZmlyc3Rfc2VxGAEgASgNEg0KBWNvdW50GAIgASgNEikKBnN0YXR1cxgDIAEoDjIZLnRpbmNhbi5tYWlsYm94LnYxLlN0YXR1cxIVCg1rZXB0X3VudGlsX21zGAQgASgEEhYKDnJldHJ5X2FmdGVyX21zGAUgASgNEg4KBmRldGFpbBgGIAEoCSIJCgdDb2xsZWN0IkAKBEJsb2ISEQoJZGVwb3NpdG9yGAEgASgMEhcKD2RlcG9zaXRlZF9hdF9tcxgCIAEoBBIMCgRibG9iGAMgASgMIhwKC0Fja25vd2xlZGdlEg0KBWNvdW50GAEgASgNIoMBCgNFbmQSLQoGcmVhc29uGAEgASgOMh0udGluY2FuLm1haWxib3gudjEuRW5kLlJlYXNvbiJNCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASEwoPUkVBU09OX1JFUExBQ0VEEAESFgoSUkVBU09OX1VOQVZBSUxBQkxFEAIiOAoGUHJla2V5EgoKAmlkGAEgASgMEhIKCmV4cGlyZXNfbXMYAiABKAQSDgoGcHJla2V5GAMgASgMIn4KDlB1Ymxpc2hQcmVrZXlzEisKCG9uZV90aW1lGAEgAygLMhkudGluY2FuLm1haWxib3gudjEuUHJla2V5Ei4KC2xhc3RfcmVzb3J0GAIgASgLMhkudGluY2FuLm1haWxib3gudjEuUHJla2V5Eg8KB3JlcGxhY2UYAyABKAgiHwoKVGFrZVByZWtleRIRCglyZWNpcGllbnQYASABKAwiDgoMQ291bnRQcmVrZXlzIiAKEFByZWtleXNQdWJsaXNoZWQSDAoEbGVmdBgBIAEoDSJNCgtQcmVrZXlUYWtlbhIpCgZwcmVrZXkYASABKAsyGS50aW5jYW4ubWFpbGJveC52MS5QcmVrZXkSEwoLbGFzdF9yZXNvcnQYAiABKAgiPgoOUHJla2V5c0NvdW50ZWQSFAoMb25lX3RpbWVfaWRzGAEgASgMEhYKDmxhc3RfcmVzb3J0X2lkGAIgASgMIpICCg5QcmVrZXlzUmVmdXNlZBI4CgZyZWFzb24YASABKA4yKC50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzUmVmdXNlZC5SZWFzb24SFgoOcmV0cnlfYWZ0ZXJfbXMYAiABKA0SDgoGZGV0YWlsGAMgASgJIp0BCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASDwoLUkVBU09OX05PTkUQARIXChNSRUFTT05fUkFURV9MSU1JVEVEEAISFAoQUkVBU09OX01BTEZPUk1FRBADEhIKDlJFQVNPTl9FWFBJUkVEEAQSDwoLUkVBU09OX0ZVTEwQBRIWChJSRUFTT05fVU5BVkFJTEFCTEUQBiqBAgoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhEKDVNUQVRVU19TVE9SRUQQARIYChRTVEFUVVNfQUxSRUFEWV9USEVSRRACEg8KC1NUQVRVU19GVUxMEAMSFgoSU1RBVFVTX1NFTkRFUl9GVUxMEAQSFAoQU1RBVFVTX1RPT19MQVJHRRAFEhcKE1NUQVRVU19SQVRFX0xJTUlURUQQBhIUChBTVEFUVVNfTUFMRk9STUVEEAcSGAoUU1RBVFVTX0hBU0hfTUlTTUFUQ0gQCBISCg5TVEFUVVNfRVhQSVJFRBAJEhYKElNUQVRVU19VTkFWQUlMQUJMRRAKYgZwcm90bzM");
+  fileDesc("Ch9wcm90b2NvbHMvbWFpbGJveC9tYWlsYm94LnByb3RvEhF0aW5jYW4ubWFpbGJveC52MSKUAwoLQ2xpZW50RnJhbWUSLQoHZGVwb3NpdBgBIAEoCzIaLnRpbmNhbi5tYWlsYm94LnYxLkRlcG9zaXRIABItCgdjb2xsZWN0GAIgASgLMhoudGluY2FuLm1haWxib3gudjEuQ29sbGVjdEgAEjUKC2Fja25vd2xlZGdlGAMgASgLMh4udGluY2FuLm1haWxib3gudjEuQWNrbm93bGVkZ2VIABI8Cg9wdWJsaXNoX3ByZWtleXMYBCABKAsyIS50aW5jYW4ubWFpbGJveC52MS5QdWJsaXNoUHJla2V5c0gAEjQKC3Rha2VfcHJla2V5GAUgASgLMh0udGluY2FuLm1haWxib3gudjEuVGFrZVByZWtleUgAEjgKDWNvdW50X3ByZWtleXMYBiABKAsyHy50aW5jYW4ubWFpbGJveC52MS5Db3VudFByZWtleXNIABI6Cg5zZXRfZGVwb3NpdG9ycxgHIAEoCzIgLnRpbmNhbi5tYWlsYm94LnYxLlNldERlcG9zaXRvcnNIAEIGCgRib2R5IooECgtTZXJ2ZXJGcmFtZRItCgdhbnN3ZXJzGAEgASgLMhoudGluY2FuLm1haWxib3gudjEuQW5zd2Vyc0gAEicKBGJsb2IYAiABKAsyFy50aW5jYW4ubWFpbGJveC52MS5CbG9iSAASJQoDZW5kGAMgASgLMhYudGluY2FuLm1haWxib3gudjEuRW5kSAASQAoRcHJla2V5c19wdWJsaXNoZWQYBCABKAsyIy50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzUHVibGlzaGVkSAASNgoMcHJla2V5X3Rha2VuGAUgASgLMh4udGluY2FuLm1haWxib3gudjEuUHJla2V5VGFrZW5IABI8Cg9wcmVrZXlzX2NvdW50ZWQYBiABKAsyIS50aW5jYW4ubWFpbGJveC52MS5QcmVrZXlzQ291bnRlZEgAEjwKD3ByZWtleXNfcmVmdXNlZBgHIAEoCzIhLnRpbmNhbi5tYWlsYm94LnYxLlByZWtleXNSZWZ1c2VkSAASOgoOZGVwb3NpdG9yc19zZXQYCCABKAsyIC50aW5jYW4ubWFpbGJveC52MS5EZXBvc2l0b3JzU2V0SAASQgoSZGVwb3NpdG9yc19yZWZ1c2VkGAkgASgLMiQudGluY2FuLm1haWxib3gudjEuRGVwb3NpdG9yc1JlZnVzZWRIAEIGCgRib2R5InAKB0RlcG9zaXQSCwoDc2VxGAEgASgNEhEKCXJlY2lwaWVudBgCIAEoDBIPCgdibG9iX2lkGAMgASgMEhIKCmV4cGlyZXNfbXMYBCABKAQSDAoEYmxvYhgFIAEoDBISCgpjYXBhYmlsaXR5GAYgASgMIjUKB0Fuc3dlcnMSKgoHYW5zd2VycxgBIAMoCzIZLnRpbmNhbi5tYWlsYm94LnYxLkFuc3dlciKUAQoGQW5zd2VyEhEKCWZpcnN0X3NlcRgBIAEoDRINCgVjb3VudBgCIAEoDRIpCgZzdGF0dXMYAyABKA4yGS50aW5jYW4ubWFpbGJveC52MS5TdGF0dXMSFQoNa2VwdF91bnRpbF9tcxgEIAEoBBIWCg5yZXRyeV9hZnRlcl9tcxgFIAEoDRIOCgZkZXRhaWwYBiABKAkiCQoHQ29sbGVjdCJACgRCbG9iEhEKCWRlcG9zaXRvchgBIAEoDBIXCg9kZXBvc2l0ZWRfYXRfbXMYAiABKAQSDAoEYmxvYhgDIAEoDCIcCgtBY2tub3dsZWRnZRINCgVjb3VudBgBIAEoDSKDAQoDRW5kEi0KBnJlYXNvbhgBIAEoDjIdLnRpbmNhbi5tYWlsYm94LnYxLkVuZC5SZWFzb24iTQoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEhMKD1JFQVNPTl9SRVBMQUNFRBABEhYKElJFQVNPTl9VTkFWQUlMQUJMRRACIjgKBlByZWtleRIKCgJpZBgBIAEoDBISCgpleHBpcmVzX21zGAIgASgEEg4KBnByZWtleRgDIAEoDCJ+Cg5QdWJsaXNoUHJla2V5cxIrCghvbmVfdGltZRgBIAMoCzIZLnRpbmNhbi5tYWlsYm94LnYxLlByZWtleRIuCgtsYXN0X3Jlc29ydBgCIAEoCzIZLnRpbmNhbi5tYWlsYm94LnYxLlByZWtleRIPCgdyZXBsYWNlGAMgASgIIh8KClRha2VQcmVrZXkSEQoJcmVjaXBpZW50GAEgASgMIg4KDENvdW50UHJla2V5cyIgChBQcmVrZXlzUHVibGlzaGVkEgwKBGxlZnQYASABKA0iTQoLUHJla2V5VGFrZW4SKQoGcHJla2V5GAEgASgLMhkudGluY2FuLm1haWxib3gudjEuUHJla2V5EhMKC2xhc3RfcmVzb3J0GAIgASgIIj4KDlByZWtleXNDb3VudGVkEhQKDG9uZV90aW1lX2lkcxgBIAEoDBIWCg5sYXN0X3Jlc29ydF9pZBgCIAEoDCKSAgoOUHJla2V5c1JlZnVzZWQSOAoGcmVhc29uGAEgASgOMigudGluY2FuLm1haWxib3gudjEuUHJla2V5c1JlZnVzZWQuUmVhc29uEhYKDnJldHJ5X2FmdGVyX21zGAIgASgNEg4KBmRldGFpbBgDIAEoCSKdAQoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEg8KC1JFQVNPTl9OT05FEAESFwoTUkVBU09OX1JBVEVfTElNSVRFRBACEhQKEFJFQVNPTl9NQUxGT1JNRUQQAxISCg5SRUFTT05fRVhQSVJFRBAEEg8KC1JFQVNPTl9GVUxMEAUSFgoSUkVBU09OX1VOQVZBSUxBQkxFEAYiPgoNU2V0RGVwb3NpdG9ycxINCgVibG9jaxgBIAMoDBIPCgd1bmJsb2NrGAIgAygMEg0KBWF0X21zGAMgASgEIiAKDURlcG9zaXRvcnNTZXQSDwoHYmxvY2tlZBgBIAEoDSLyAQoRRGVwb3NpdG9yc1JlZnVzZWQSOwoGcmVhc29uGAEgASgOMisudGluY2FuLm1haWxib3gudjEuRGVwb3NpdG9yc1JlZnVzZWQuUmVhc29uEhYKDnJldHJ5X2FmdGVyX21zGAIgASgNEg4KBmRldGFpbBgDIAEoCSJ4CgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASFwoTUkVBU09OX1JBVEVfTElNSVRFRBABEhQKEFJFQVNPTl9NQUxGT1JNRUQQAhIPCgtSRUFTT05fRlVMTBADEhYKElJFQVNPTl9VTkFWQUlMQUJMRRAEKpUCCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEQoNU1RBVFVTX1NUT1JFRBABEhgKFFNUQVRVU19BTFJFQURZX1RIRVJFEAISDwoLU1RBVFVTX0ZVTEwQAxIWChJTVEFUVVNfU0VOREVSX0ZVTEwQBBIUChBTVEFUVVNfVE9PX0xBUkdFEAUSFwoTU1RBVFVTX1JBVEVfTElNSVRFRBAGEhQKEFNUQVRVU19NQUxGT1JNRUQQBxIYChRTVEFUVVNfSEFTSF9NSVNNQVRDSBAIEhIKDlNUQVRVU19FWFBJUkVEEAkSFgoSU1RBVFVTX1VOQVZBSUxBQkxFEAoSEgoOU1RBVFVTX1JFRlVTRUQQC2IGcHJvdG8z");
 
 /**
  * One frame from the side that opened a /mailbox/1.0.0 stream. The first frame with a known body says what the stream is:
  * a deposit stream carries deposits only, a collect stream one collect and then acknowledgements, a prekey stream the three
- * requests about prekeys. Unknown bodies are ignored.
+ * requests about prekeys, a depositors stream what its owner says about who may deposit. Unknown bodies are ignored.
  *
  * @generated from message tincan.mailbox.v1.ClientFrame
  */
@@ -59,6 +59,12 @@ export type ClientFrame = Message<"tincan.mailbox.v1.ClientFrame"> & {
      */
     value: CountPrekeys;
     case: "countPrekeys";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.SetDepositors set_depositors = 7;
+     */
+    value: SetDepositors;
+    case: "setDepositors";
   } | { case: undefined; value?: undefined };
 };
 
@@ -120,6 +126,18 @@ export type ServerFrame = Message<"tincan.mailbox.v1.ServerFrame"> & {
      */
     value: PrekeysRefused;
     case: "prekeysRefused";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.DepositorsSet depositors_set = 8;
+     */
+    value: DepositorsSet;
+    case: "depositorsSet";
+  } | {
+    /**
+     * @generated from field: tincan.mailbox.v1.DepositorsRefused depositors_refused = 9;
+     */
+    value: DepositorsRefused;
+    case: "depositorsRefused";
   } | { case: undefined; value?: undefined };
 };
 
@@ -168,6 +186,14 @@ export type Deposit = Message<"tincan.mailbox.v1.Deposit"> & {
    * @generated from field: bytes blob = 5;
    */
   blob: Uint8Array;
+
+  /**
+   * What the recipient has signed for this depositor, so that its deposits are not counted as a stranger's. Left out, the one
+   * of the deposit before it on the stream counts, if that was for the same recipient.
+   *
+   * @generated from field: bytes capability = 6;
+   */
+  capability: Uint8Array;
 };
 
 /**
@@ -645,6 +671,145 @@ export const PrekeysRefused_ReasonSchema: GenEnum<PrekeysRefused_Reason> = /*@__
   enumDesc(file_protocols_mailbox_mailbox, 16, 0);
 
 /**
+ * "Take nothing for me from these any more; from those, take it again." All of it is done, or nothing.
+ *
+ * @generated from message tincan.mailbox.v1.SetDepositors
+ */
+export type SetDepositors = Message<"tincan.mailbox.v1.SetDepositors"> & {
+  /**
+   * Peer ids, multihashes. What waits from them is deleted, later deposits are refused, and capabilities that were issued until
+   * `at_ms` are void from now on. Blocking again who is blocked is no error.
+   *
+   * @generated from field: repeated bytes block = 1;
+   */
+  block: Uint8Array[];
+
+  /**
+   * Peer ids, multihashes. Who is not blocked is passed over.
+   *
+   * @generated from field: repeated bytes unblock = 2;
+   */
+  unblock: Uint8Array[];
+
+  /**
+   * With `block`: now, milliseconds since 1970, by the clock that capabilities are issued by.
+   *
+   * @generated from field: uint64 at_ms = 3;
+   */
+  atMs: bigint;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.SetDepositors.
+ * Use `create(SetDepositorsSchema)` to create a new message.
+ */
+export const SetDepositorsSchema: GenMessage<SetDepositors> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 17);
+
+/**
+ * What was said about depositors is on disk.
+ *
+ * @generated from message tincan.mailbox.v1.DepositorsSet
+ */
+export type DepositorsSet = Message<"tincan.mailbox.v1.DepositorsSet"> & {
+  /**
+   * Depositors that the mailbox refuses for the owner now.
+   *
+   * @generated from field: uint32 blocked = 1;
+   */
+  blocked: number;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.DepositorsSet.
+ * Use `create(DepositorsSetSchema)` to create a new message.
+ */
+export const DepositorsSetSchema: GenMessage<DepositorsSet> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 18);
+
+/**
+ * A request about depositors was not done, and nothing of it was kept.
+ *
+ * @generated from message tincan.mailbox.v1.DepositorsRefused
+ */
+export type DepositorsRefused = Message<"tincan.mailbox.v1.DepositorsRefused"> & {
+  /**
+   * @generated from field: tincan.mailbox.v1.DepositorsRefused.Reason reason = 1;
+   */
+  reason: DepositorsRefused_Reason;
+
+  /**
+   * With RATE_LIMITED and UNAVAILABLE: how long to wait before the next attempt.
+   *
+   * @generated from field: uint32 retry_after_ms = 2;
+   */
+  retryAfterMs: number;
+
+  /**
+   * The field and what is wrong with it, for a person.
+   *
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message tincan.mailbox.v1.DepositorsRefused.
+ * Use `create(DepositorsRefusedSchema)` to create a new message.
+ */
+export const DepositorsRefusedSchema: GenMessage<DepositorsRefused> = /*@__PURE__*/
+  messageDesc(file_protocols_mailbox_mailbox, 19);
+
+/**
+ * @generated from enum tincan.mailbox.v1.DepositorsRefused.Reason
+ */
+export const DepositorsRefused_Reason = {
+  /**
+   * @generated from enum value: REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The owner asks too often.
+   *
+   * @generated from enum value: REASON_RATE_LIMITED = 1;
+   */
+  RATE_LIMITED: 1,
+
+  /**
+   * A field is missing or out of range.
+   *
+   * @generated from enum value: REASON_MALFORMED = 2;
+   */
+  MALFORMED: 2,
+
+  /**
+   * More depositors than an owner may block here, or than the mailbox can remember for everybody.
+   *
+   * @generated from enum value: REASON_FULL = 3;
+   */
+  FULL: 3,
+
+  /**
+   * The mailbox can't use its disk at the moment.
+   *
+   * @generated from enum value: REASON_UNAVAILABLE = 4;
+   */
+  UNAVAILABLE: 4,
+} as const;
+
+/**
+ * @generated from enum tincan.mailbox.v1.DepositorsRefused.Reason
+ */
+export type DepositorsRefused_Reason = (typeof DepositorsRefused_Reason)[keyof typeof DepositorsRefused_Reason] | UnknownEnum;
+
+/**
+ * Describes the enum tincan.mailbox.v1.DepositorsRefused.Reason.
+ */
+export const DepositorsRefused_ReasonSchema: GenEnum<DepositorsRefused_Reason> = /*@__PURE__*/
+  enumDesc(file_protocols_mailbox_mailbox, 19, 0);
+
+/**
  * @generated from enum tincan.mailbox.v1.Status
  */
 export const Status = {
@@ -668,7 +833,7 @@ export const Status = {
   ALREADY_THERE: 2,
 
   /**
-   * The recipient's mailbox has no room, in blobs or in bytes.
+   * The recipient's mailbox has no room, in blobs or in bytes, or none for strangers.
    *
    * @generated from enum value: STATUS_FULL = 3;
    */
@@ -722,6 +887,13 @@ export const Status = {
    * @generated from enum value: STATUS_UNAVAILABLE = 10;
    */
   UNAVAILABLE: 10,
+
+  /**
+   * The recipient takes nothing from this depositor.
+   *
+   * @generated from enum value: STATUS_REFUSED = 11;
+   */
+  REFUSED: 11,
 } as const;
 
 /**

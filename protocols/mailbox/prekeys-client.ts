@@ -1,7 +1,6 @@
 import { InvalidMessageError, InvalidParametersError } from '@libp2p/interface';
-import type { PeerId, Stream } from '@libp2p/interface';
-import { readFrames, sendFrames } from '../framing/streams.ts';
-import { MailboxError, prekeyError } from './errors.ts';
+import type { PeerId } from '@libp2p/interface';
+import { prekeyError } from './errors.ts';
 import { peerIdToBytes } from './peer-id-bytes.ts';
 import {
   encodePrekeyRequest,
@@ -10,16 +9,8 @@ import {
   PREKEY_ID_BYTES,
 } from './prekey-frames.ts';
 import type { HeldPrekey, PrekeyAnswer, PrekeyRequest } from './prekey-frames.ts';
-import { decodeServerFrame, MAX_SERVER_FRAME_BYTES } from './protocol.ts';
-
-/** A mailbox that answers nothing for this long is taken for dead. A commit takes milliseconds. */
-const ANSWER_TIMEOUT_MS = 30_000;
-
-export interface PrekeysClientInit {
-  /** Opens a `/mailbox/1.0.0` stream to the mailbox; called for each request. */
-  openStream: (options: { signal: AbortSignal }) => Promise<Stream>;
-  answerTimeoutMs?: number;
-}
+import { singleRequest } from './single-request.ts';
+import type { SingleRequestInit } from './single-request.ts';
 
 /** Prekeys to leave at a mailbox. */
 export interface PrekeysToPublish {
@@ -97,31 +88,18 @@ function checkTaken({ id, prekey }: HeldPrekey): void {
  * const { left } = await prekeys.publish({ oneTime: [{ id, expiresMs, prekey }] }, { signal })
  * ```
  */
-export function prekeysClient({
-  openStream,
-  answerTimeoutMs = ANSWER_TIMEOUT_MS,
-}: PrekeysClientInit): PrekeysClient {
+export function prekeysClient(init: SingleRequestInit): PrekeysClient {
   const ask = async (request: PrekeyRequest, { signal }: { signal: AbortSignal }): Promise<PrekeyAnswer> => {
-    const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(answerTimeoutMs)]) };
-    const stream = await openStream(options);
-    try {
-      await sendFrames(stream, [encodePrekeyRequest(request)], options);
-      // Nothing else is asked. A mailbox that does not know the question then ends the stream, and leaves nobody waiting.
-      await stream.close(options);
-      for await (const batch of readFrames(stream, { ...options, maxFrameBytes: MAX_SERVER_FRAME_BYTES })) {
-        for (const bytes of batch) {
-          const frame = decodeServerFrame(bytes);
-          if (frame === undefined) continue;
-          if (frame.type === 'answers' || frame.type === 'blob' || frame.type === 'end') {
-            throw new InvalidMessageError(`the mailbox answered a request about prekeys with ${frame.type}`);
-          }
-          return frame;
-        }
-      }
-      throw new MailboxError('the mailbox keeps no prekeys', 'unsupported');
-    } catch (error) {
-      stream.abort(error as Error);
-      throw error;
+    const unsupported = 'the mailbox keeps no prekeys';
+    const frame = await singleRequest(encodePrekeyRequest(request), { ...init, unsupported, signal });
+    switch (frame.type) {
+      case 'prekeys-published':
+      case 'prekey-taken':
+      case 'prekeys-counted':
+      case 'prekeys-refused':
+        return frame;
+      default:
+        throw new InvalidMessageError(`the mailbox answered a request about prekeys with ${frame.type}`);
     }
   };
 

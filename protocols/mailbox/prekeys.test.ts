@@ -234,7 +234,7 @@ test('requests that arrive together are answered in the order of asking', async 
       encodePrekeyRequest({ type: 'publish-prekeys', publication }),
       encodePrekeyRequest({ type: 'take-prekey', recipient: peerIdToBytes(bob) }),
       // A body of a later version.
-      Uint8Array.of(0x4a, 0),
+      Uint8Array.of(0x7a, 0),
     ],
     { signal },
   );
@@ -343,6 +343,6 @@ for (const [name, ask, frame] of [
 }
 
 test('what a later version says before the answer is ignored', async (t) => {
-  const { client, signal } = liar(t, Uint8Array.of(0x4a, 0), counted({ lastResortId: prekey(3).id }));
+  const { client, signal } = liar(t, Uint8Array.of(0x7a, 0), counted({ lastResortId: prekey(3).id }));
   assert.deepEqual((await client.count({ signal })).lastResortId, prekey(3).id);
 });

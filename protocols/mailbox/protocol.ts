@@ -9,6 +9,8 @@ import {
   type ClientFrame as ClientFrameMessage,
   type ServerFrame as ServerFrameMessage,
 } from './mailbox_pb.ts';
+import { depositorsAnswerFrom, depositorsRequestFrom } from './depositors-frames.ts';
+import type { DepositorsAnswer, DepositorsRequest } from './depositors-frames.ts';
 import { prekeyAnswerFrom, prekeyRequestFrom } from './prekey-frames.ts';
 import type { PrekeyAnswer, PrekeyRequest } from './prekey-frames.ts';
 import { detailFromWire, timeFromWire } from './wire-values.ts';
@@ -33,6 +35,9 @@ const ANSWERS_PER_FRAME = 1000;
 /** SHA-256. */
 export const BLOB_ID_BYTES = 32;
 
+/** What a depositor may send as a capability: about twice what one has today. Longer ones belong to nobody. */
+export const MAX_CAPABILITY_BYTES = 256;
+
 /** A request to keep a blob, as it came off the wire: no field is checked yet. */
 export interface Deposit {
   seq: number;
@@ -40,6 +45,8 @@ export interface Deposit {
   blobId: Uint8Array;
   expiresMs: number;
   blob: Uint8Array;
+  /** Empty when there is none, and when it is that of the deposit before it on the stream, for the same recipient. */
+  capability: Uint8Array;
 }
 
 /** What became of one deposit. */
@@ -69,14 +76,16 @@ export type ClientFrame =
   | { type: 'deposit'; deposit: Deposit }
   | { type: 'collect' }
   | { type: 'acknowledge'; count: number }
-  | PrekeyRequest;
+  | PrekeyRequest
+  | DepositorsRequest;
 
 /** A decoded frame from the mailbox. */
 export type ServerFrame =
   | { type: 'answers'; runs: AnswerRun[] }
   | { type: 'blob'; held: HeldBlob }
   | { type: 'end'; reason: End_Reason }
-  | PrekeyAnswer;
+  | PrekeyAnswer
+  | DepositorsAnswer;
 
 const clientFrame = (body: ClientFrameMessage['body']): Uint8Array =>
   toBinary(ClientFrameSchema, create(ClientFrameSchema, { body }));
@@ -102,10 +111,10 @@ export function decodeClientFrame(bytes: Uint8Array): ClientFrame | undefined {
   const { body } = decoded(() => fromBinary(ClientFrameSchema, bytes));
   switch (body.case) {
     case 'deposit': {
-      const { seq, recipient, blobId, expiresMs, blob } = body.value;
+      const { seq, recipient, blobId, expiresMs, blob, capability } = body.value;
       return {
         type: 'deposit',
-        deposit: { seq, recipient, blobId, expiresMs: timeFromWire(expiresMs), blob },
+        deposit: { seq, recipient, blobId, expiresMs: timeFromWire(expiresMs), blob, capability },
       };
     }
     case 'collect':
@@ -116,6 +125,8 @@ export function decodeClientFrame(bytes: Uint8Array): ClientFrame | undefined {
     case 'takePrekey':
     case 'countPrekeys':
       return prekeyRequestFrom(body);
+    case 'setDepositors':
+      return depositorsRequestFrom(body);
     case undefined:
       return undefined;
   }
@@ -210,6 +221,9 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame | undefined {
     case 'prekeysCounted':
     case 'prekeysRefused':
       return prekeyAnswerFrom(body);
+    case 'depositorsSet':
+    case 'depositorsRefused':
+      return depositorsAnswerFrom(body);
     case undefined:
       return undefined;
   }

@@ -1,6 +1,12 @@
 import { hash } from 'node:crypto';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { encodeBlob, encodeDeposit } from '../../../protocols/mailbox/blob-frames.ts';
+import { signCapability } from '../../../protocols/mailbox/capability.ts';
+import {
+  DepositorsRefused_Reason,
+  encodeDepositorsAnswer,
+  encodeDepositorsRequest,
+} from '../../../protocols/mailbox/depositors-frames.ts';
 import { peerIdToBytes } from '../../../protocols/mailbox/peer-id-bytes.ts';
 import {
   encodePrekeyAnswer,
@@ -31,8 +37,20 @@ const DAY_MS = 24 * 3600_000;
 const recipient = peerIdToBytes(peerIdFromPrivateKey(ben));
 const depositor = peerIdToBytes(peerIdFromPrivateKey(ada));
 
-const deposit = (seq: number, blob: Uint8Array, expiresMs = NOW_MS, to = recipient): Uint8Array =>
-  encodeDeposit({ seq, recipient: to, blobId: hash('sha256', blob, 'buffer'), expiresMs, blob });
+const deposit = (
+  seq: number,
+  blob: Uint8Array,
+  expiresMs = NOW_MS,
+  to = recipient,
+  capability: Uint8Array = new Uint8Array(0),
+): Uint8Array =>
+  encodeDeposit({ seq, recipient: to, blobId: hash('sha256', blob, 'buffer'), expiresMs, blob, capability });
+
+const CAPABILITY = await signCapability(ben, {
+  depositor: peerIdFromPrivateKey(ada),
+  issuedMs: NOW_MS,
+  expiresMs: NOW_MS + 400 * DAY_MS,
+});
 
 const answer = (firstSeq: number, fields: Partial<AnswerRun> = {}): AnswerRun => ({
   firstSeq,
@@ -56,6 +74,8 @@ function encodeClientFrame(frame: ClientFrame | undefined): Uint8Array {
     case 'take-prekey':
     case 'count-prekeys':
       return encodePrekeyRequest(frame);
+    case 'set-depositors':
+      return encodeDepositorsRequest(frame);
     case undefined:
       return new Uint8Array(0);
   }
@@ -78,6 +98,9 @@ function encodeServerFrame(frame: ServerFrame | undefined): Uint8Array {
     case 'prekeys-counted':
     case 'prekeys-refused':
       return encodePrekeyAnswer(frame);
+    case 'depositors-set':
+    case 'depositors-refused':
+      return encodeDepositorsAnswer(frame);
     case undefined:
       return new Uint8Array(0);
   }
@@ -103,6 +126,9 @@ const publish = (oneTime: HeldPrekey[], lastResort?: HeldPrekey, replace = false
 
 const take = (from: Uint8Array): Uint8Array => encodePrekeyRequest({ type: 'take-prekey', recipient: from });
 
+const setDepositors = (block: Uint8Array[], unblock: Uint8Array[], atMs = 0): Uint8Array =>
+  encodeDepositorsRequest({ type: 'set-depositors', change: { block, unblock, atMs } });
+
 const ID = new Uint8Array(16).fill(1);
 
 export const subject: Subject = {
@@ -118,6 +144,7 @@ export const subject: Subject = {
         deposit(0, new Uint8Array(0), 0),
         deposit(1, new Uint8Array(1000).fill(1)),
         deposit(2 ** 32 - 1, Uint8Array.of(1), Number.MAX_SAFE_INTEGER),
+        deposit(2, new Uint8Array(100).fill(2), NOW_MS, recipient, CAPABILITY),
         encodeCollect(),
         encodeAcknowledge(0),
         encodeAcknowledge(2 ** 32 - 1),
@@ -127,6 +154,9 @@ export const subject: Subject = {
         take(recipient),
         take(new Uint8Array(0)),
         encodePrekeyRequest({ type: 'count-prekeys' }),
+        setDepositors([], []),
+        setDepositors([depositor, recipient], [recipient], NOW_MS),
+        setDepositors([new Uint8Array(0)], [], Number.MAX_SAFE_INTEGER),
       ],
     },
     {
@@ -157,6 +187,13 @@ export const subject: Subject = {
           reason: PrekeysRefused_Reason.RATE_LIMITED,
           retryAfterMs: 600_000,
           detail: `${'x'.repeat(199)}\u{1f9ea}`,
+        }),
+        encodeDepositorsAnswer({ type: 'depositors-set', blocked: 1000 }),
+        encodeDepositorsAnswer({
+          type: 'depositors-refused',
+          reason: DepositorsRefused_Reason.UNAVAILABLE,
+          retryAfterMs: 10_000,
+          detail: 'no room',
         }),
       ],
     },
@@ -215,6 +252,23 @@ export const subject: Subject = {
           take(randomBytes(random, 38)),
           encodePrekeyRequest({ type: 'count-prekeys' }),
         ]),
+    },
+    {
+      name: 'deposits with capabilities that nobody signed',
+      request: (random) => {
+        const capability = Uint8Array.from(CAPABILITY);
+        capability.set(randomBytes(random, 64), capability.byteLength - 64);
+        return encodeFrames([
+          deposit(Math.floor(random() * 2 ** 32), randomBytes(random, 40), expires(), recipient, capability),
+        ]);
+      },
+    },
+    {
+      name: 'blocks of strangers by the hundred',
+      request: (random) => {
+        const some = Array.from({ length: 100 }, () => somebody(random));
+        return encodeFrames([setDepositors(some, [], Date.now()), setDepositors([], some)]);
+      },
     },
     {
       name: 'collections with acknowledgements of blobs never sent',
