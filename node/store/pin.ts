@@ -32,9 +32,14 @@ export function decodePin(bytes: Uint8Array): Pin {
     typeof name !== 'string' ||
     typeof phonebook !== 'string' ||
     typeof peer !== 'string' ||
-    typeof seq !== 'number' ||
+    !isSeq(seq) ||
     typeof certificate !== 'string'
   )
     throw new StoreError(UNREADABLE, 'corrupt');
   return { name, phonebook, peer, seq, certificate: Uint8Array.from(Buffer.from(certificate, 'base64')) };
+}
+
+/** As certificates count: from 1. */
+function isSeq(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1;
 }

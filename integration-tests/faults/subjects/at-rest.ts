@@ -49,6 +49,10 @@ export const subject: Subject = {
           certificate: Uint8Array.of(1),
         }),
       ],
+      // Numbers that come out as others when they are written again.
+      regressions: ['1e999', '1e21', '-0'].map((seq) =>
+        Buffer.from(`["ben","12D3Koo","12D3Kop",${seq},"AQ=="]`).toString('hex'),
+      ),
     },
   ],
 };
