@@ -61,6 +61,8 @@ export interface RowSealer {
   column(name: string): ColumnSealer;
   /** A keyed hash of `INDEX_BYTES`, by which a sealed text is found again and kept unique. */
   index(name: string): (text: string) => Buffer;
+  /** A copy of the key itself, for a backup. To be overwritten when it is done with. */
+  dataKey(): Buffer;
 }
 
 /**
@@ -118,6 +120,8 @@ export function rowSealer(dataKey: Uint8Array): RowSealer {
       const key = keyFor(`index/${name}`);
       return (text) => createHmac('sha256', key).update(text).digest().subarray(0, INDEX_BYTES);
     },
+
+    dataKey: () => root.export(),
   };
 }
 

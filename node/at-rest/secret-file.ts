@@ -68,7 +68,8 @@ function overwrite(file: number): void {
   fsyncSync(file);
 }
 
-function syncFolder(folder: string): void {
+/** Makes sure that what was put in place in a folder is still there after a power cut. */
+export function syncFolder(folder: string): void {
   // Windows can't open a directory.
   if (process.platform === 'win32') return;
   const handle = openSync(folder, 'r');
