@@ -1,6 +1,7 @@
 import type { ChatSession } from './chat-session.ts';
 import { displayName, table } from './display.ts';
 import { describeError } from './exit-code.ts';
+import { foundLines } from './commands/search.ts';
 import { numberLines } from './commands/verify.ts';
 import { describeKey, describePresence } from './people.ts';
 import { safeLine } from './terminal-text.ts';
@@ -11,11 +12,15 @@ const HELP = [
   '  /send NAME TEXT   send somebody a line',
   '  /list             friends and conversations',
   '  /whois NAME       look somebody up',
+  '  /search WORDS     look for words in all conversations',
   '  /verify           the safety number with whom you talk to',
   '  /id               who you are',
   '  /retry            send the message that failed last again',
   '  /quit             leave; the daemon goes on',
 ];
+
+/** Shown of what was found: less than a screen, so that the chat stays in sight. */
+const FOUND_LINES = 10;
 
 /**
  * Does what a line of the chat asks for. Never throws for what the user typed or the daemon refused: that is shown.
@@ -87,6 +92,13 @@ async function handleCommand(
       const found = await daemon(session).call('verification', { who: partner.peerId });
       show(`${displayName(found)}  ${describeKey(found)}  ${safeLine(found.peerId)}`);
       for (const line of numberLines(found.safetyNumber)) show(`  ${line}`);
+      return true;
+    }
+    case 'search': {
+      const q = argument(rest, '/search WORDS');
+      const { messages } = await daemon(session).call('search', { q, limit: FOUND_LINES });
+      for (const found of foundLines(messages, new Date())) show(found);
+      if (messages.length === 0) show('nothing found');
       return true;
     }
     case 'id': {

@@ -166,6 +166,34 @@ void test('history and inbox print one object a line, and unread marks what it p
   assert.match((await tincan(['inbox'])).stdout, /one/);
 });
 
+void test('search prints the place that was found, newest first, and says when it has not looked everywhere', async (t) => {
+  const daemon = await daemonFor(t);
+  const tincan = at(daemon);
+  daemon.receive('ben', `${'before '.repeat(20)}the swan\u009b2J\n${'after '.repeat(40)}`);
+  await tincan(['send', 'mallory', 'a swan']);
+  const both = await tincan(['search', 'swan']);
+  assert.deepEqual([both.code, both.stderr], [0, '']);
+  assert.match(
+    both.stdout,
+    / {2}you to …Wmallory {2}\| a swan\n.* {2}ben {2,}\| ….{36}the swan\\x9b2J after .*…\n$/,
+  );
+  assert.deepEqual(
+    (await tincan(['search', 'swan', '--with', 'ben', '--json'])).stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { matches: unknown }).matches),
+    [[{ start: 144, end: 148 }]],
+  );
+  assert.match((await tincan(['search', 'swan', '--limit', '1'])).stderr, /^More: .*--cursor r7\n$/);
+  const soon = await tincan(['search', 'soon']);
+  assert.match(soon.stderr, /^1200 messages not looked through yet: .*\nNothing found\.\n$/);
+  assert.equal((await tincan(['search', 'swan', '--limit', '201'])).code, 2);
+  const { stdout } = await runCli(['chat', '--data-dir', daemon.dataDir], {
+    input: '/search a swan\n/search nowhere\n/search\n',
+  });
+  assert.match(stdout, /\| a swan\n.*nothing found\n! usage: \/search WORDS\n/);
+});
+
 void test('inbox --follow survives restarts of the daemon, misses nothing and prints nothing twice', async (t) => {
   const daemon = await daemonFor(t);
   daemon.receive('ben', 'before');

@@ -231,6 +231,23 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
           .slice(-limit),
       );
     },
+    search: ({ q, who, limit }) => {
+      const peer = who === undefined ? undefined : find(who).peerId;
+      const found = messages.filter(
+        ({ from, to, text }) => text.includes(q) && (peer === undefined || from === peer || to === peer),
+      );
+      return {
+        messages: found
+          .toReversed()
+          .slice(0, limit)
+          .map((message) => {
+            const start = message.text.indexOf(q);
+            return { ...message, matches: [{ start, end: start + q.length }] };
+          }),
+        next: found.length > limit ? 'r7' : null,
+        notIndexed: q === 'soon' ? 1200 : 0,
+      };
+    },
     markRead: ({ who, upTo }) => {
       marked.push(upTo);
       const last = messages.findIndex(({ id }) => id === upTo);

@@ -2,10 +2,15 @@ import type { MessageView } from '../protocols/control/contract.ts';
 import { count, displayName, friendlyTime, table } from './display.ts';
 import { safeJson, safeLine, safeText } from './terminal-text.ts';
 
-/** A message as one line of JSON, the same for `inbox` and `history`. */
+/** A message as one line of JSON, the same for `inbox`, `history` and `search`. */
 export function messageJson(message: MessageView): string {
+  return safeJson(messageFields(message));
+}
+
+/** What of a message goes into its line of JSON. */
+export function messageFields(message: MessageView): Partial<MessageView> {
   const { id, from, fromName, to, text, sentAt, receivedAt, state, seq, missing, cursor } = message;
-  return safeJson({ id, from, fromName, to, text, sentAt, receivedAt, state, seq, missing, cursor });
+  return { id, from, fromName, to, text, sentAt, receivedAt, state, seq, missing, cursor };
 }
 
 /** Only what others wrote has been received. */

@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { DaemonUnreachableError } from '../protocols/control/exchange.ts';
+import { MAX_FOUND } from '../protocols/control/routes.ts';
 import { clientDataDir, findDaemon, noDaemonMessage } from './daemon-address.ts';
 import { parseDuration } from './duration.ts';
 import { describeError, EXIT, EXIT_HELP, exitCodeOf } from './exit-code.ts';
@@ -270,10 +271,18 @@ function buildProgram(exit: (code: number) => void): Command {
   program
     .command('history')
     .argument('<NAME>', WHO)
-    .addOption(new Option('--limit <N>', 'how many messages').argParser(parseLimit).default(50))
+    .addOption(new Option('--limit <N>', 'how many messages').argParser(limitUpTo(1000)).default(50))
     .option('--before <CURSOR>', 'only messages before this cursor')
     .description('a conversation')
     .action(client(() => import('./commands/history.ts')));
+  program
+    .command('search')
+    .argument('<WORDS...>', 'words, or their beginnings; a message has to have all of them')
+    .option('--with <NAME>', 'only the conversation with somebody')
+    .addOption(new Option('--limit <N>', 'how many messages').argParser(limitUpTo(MAX_FOUND)).default(50))
+    .option('--cursor <CURSOR>', 'go on where an earlier page ended')
+    .description('look for words in all conversations, newest first')
+    .action(client(() => import('./commands/search.ts')));
   program
     .command('chat')
     .argument('[NAME]', WHO)
@@ -322,8 +331,10 @@ function timeoutOption(help: string): Option {
     .default(10_000, '10s');
 }
 
-function parseLimit(text: string): number {
-  const limit = /^\d+$/.test(text) ? Number(text) : 0;
-  if (limit < 1 || limit > 1000) throw new InvalidArgumentError('Expected a number from 1 to 1000.');
-  return limit;
+function limitUpTo(most: number): (text: string) => number {
+  return (text) => {
+    const limit = /^\d+$/.test(text) ? Number(text) : 0;
+    if (limit < 1 || limit > most) throw new InvalidArgumentError(`Expected a number from 1 to ${most}.`);
+    return limit;
+  };
 }

@@ -18,8 +18,9 @@ import { EXIT } from '../cli/exit-code.ts';
 import { flagOf, settingsOf } from '../cli/settings.ts';
 import type { Program, Setting } from '../cli/settings.ts';
 import { MAX_CONNECTIONS, MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_UNANSWERED } from '../node/api/limits.ts';
+import { MAX_WORDS } from '../node/search/search.ts';
 import { MAX_CARD_BYTES, MAX_MAILBOX_MULTIADDRS, MAX_MAILBOXES } from '../protocols/contact-card/card.ts';
-import { ERROR_STATUS, MAX_TEXT_BYTES } from '../protocols/control/routes.ts';
+import { ERROR_STATUS, MAX_FOUND, MAX_QUERY_CHARS, MAX_TEXT_BYTES } from '../protocols/control/routes.ts';
 import {
   MAX_ONE_TIME_PREKEYS,
   MAX_PREKEY_BYTES,
@@ -259,6 +260,8 @@ const FIGURES: Record<string, [string, ...string[]][]> = {
     ['headers of a request', size(MAX_HEADER_BYTES)],
     ['messages of one streaming send short of `until`', count(MAX_UNANSWERED)],
     ['connections', `${count(MAX_CONNECTIONS)} on the socket`],
+    ['a page', `of a search ${count(MAX_FOUND)}`],
+    ['a search', `${count(MAX_QUERY_CHARS)} characters, ${count(MAX_WORDS)} words`],
   ],
   'protocols/mailbox/README.md': [
     ['blob', size(MAX_BLOB_BYTES)],

@@ -31,11 +31,14 @@ import type { Daemon } from './operations/daemon.ts';
 import { identityOperations } from './operations/identity.ts';
 import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
+import { searchOperations } from './operations/search.ts';
 import { sendBatch } from './operations/send-batch.ts';
 import { trustOperations } from './operations/trust.ts';
 import { ownCard } from './own-card.ts';
 import { ownName as createOwnName } from './own-name.ts';
 import { reach as createReach } from './reach.ts';
+import { openMessageIndex } from './search/message-index.ts';
+import { searchService } from './search/search.ts';
 import { storeWarnings } from './store-warnings.ts';
 import { warningList } from './warnings.ts';
 
@@ -86,6 +89,7 @@ async function runUnlocked(
   const { store, sealer } = await openDaemonStore(config.dataDir, askPassphrase, storeTrouble.failed);
   stack.use(store);
   store.onFailure = storeTrouble.failed;
+  const index = stack.use(openMessageIndex());
   const privateKey = await sealedIdentity(join(config.dataDir, 'identity.key'), sealer);
   const host = await createHost({ config, privateKey, logger: libp2pLogger(log), nowMs });
   stack.defer(() => host.stop());
@@ -204,9 +208,17 @@ async function runUnlocked(
         log.debug({ peer, reason: (error as Error).message }, 'papers of a peer were not kept');
       });
     },
-    ...deliveryEvents({ events, names, met: (peer) => touch.met(peer) }),
+    ...deliveryEvents({
+      events,
+      names,
+      met(peer) {
+        touch.met(peer);
+        search.committed();
+      },
+    }),
   });
 
+  const search = searchService({ store, index, log: partLog(log, 'search'), signal: running });
   const touch = keepInTouch({
     host,
     store,
@@ -280,6 +292,7 @@ async function runUnlocked(
     delivery,
     reach,
     touch,
+    search,
     events,
     names,
     warnings: warnings.list,
@@ -291,6 +304,7 @@ async function runUnlocked(
       ...peopleOperations(daemon),
       ...trustOperations(daemon),
       ...messageOperations(daemon),
+      ...searchOperations(daemon),
       // The answer goes out first.
       ...lockOperations(config.dataDir, () => setImmediate(() => locking.abort())),
     },
@@ -311,7 +325,7 @@ async function runUnlocked(
   await files.announce(server.url);
   stack.defer(() => files.withdraw());
 
-  const background = [...links.map((link) => link.run()), dht.run(), touch.run()].map((part) =>
+  const background = [...links.map((link) => link.run()), dht.run(), touch.run(), search.run()].map((part) =>
     part.catch((error: unknown) => log.error({ err: error }, 'a part of the daemon has stopped')),
   );
   stack.defer(async () => {

@@ -48,6 +48,8 @@ const BODIES: Partial<Record<RouteName, object>> = {
   markRead: { upTo: ID },
 };
 
+const QUERIES: Partial<Record<RouteName, string>> = { search: '?q=swan' };
+
 void test('every operation is reached, with what its path, query and body say', async (t) => {
   const calls: Call[] = [];
   const { socketPath, port } = await serve(t, {
@@ -60,7 +62,9 @@ void test('every operation is reached, with what its path, query and body say', 
     const body = BODIES[name as RouteName];
     const asked = {
       method,
-      path: path.replace('{who}', encodeURIComponent('tincan:x?a=/ip4/1')).replace('{id}', ID),
+      path:
+        path.replace('{who}', encodeURIComponent('tincan:x?a=/ip4/1')).replace('{id}', ID) +
+        (QUERIES[name as RouteName] ?? ''),
       ...(body && { body }),
     };
     for (const answer of [await ask(socketPath, asked), await ask(port, { ...asked, headers: authorised })]) {

@@ -12,6 +12,7 @@ import type { OwnName } from '../own-name.ts';
 import { parsePeerId } from '../peer-ids.ts';
 import type { KeyChange } from '../pinned-names.ts';
 import type { Reach } from '../reach.ts';
+import type { Search } from '../search/search.ts';
 import type { NodeStore } from '../store/operations.ts';
 
 /** The parts of a running daemon, as its API's operations need them. */
@@ -28,6 +29,7 @@ export interface Daemon {
   ownName: OwnName;
   delivery: Delivery;
   reach: Reach;
+  search: Pick<Search, 'find'>;
   touch: Pick<KeepInTouch, 'met'>;
   events: Pick<EventLog, 'append'>;
   names: NamesForViews;

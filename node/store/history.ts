@@ -135,6 +135,10 @@ export function historyTable(
     };
   };
   const selectRow = database.prepare(`${SELECT} WHERE m.row = ?`);
+  const messageAt = (row: number): StoredMessage | undefined => {
+    const read = selectRow.get(row) as unknown as MessageRow | undefined;
+    return read === undefined ? undefined : view(read);
+  };
   // The rows of the same lists, by an index, which may be whole where the table is not, and by the table.
   const rowsOf = (rest: string): StatementSync[] =>
     ['INDEXED BY messages_by_clock', 'NOT INDEXED'].map((by) =>
@@ -173,10 +177,8 @@ export function historyTable(
     const found: StoredMessage[] = [];
     for (const { row } of firstReadable(rows, keys)) {
       try {
-        const read = selectRow.get(row) as unknown as MessageRow | undefined;
-        if (read === undefined) continue;
-        const message = view(read);
-        if (wanted(message)) found.push(message);
+        const message = messageAt(row);
+        if (message !== undefined && wanted(message)) found.push(message);
       } catch (error) {
         if (!isDamage(error)) throw error;
       }
@@ -243,6 +245,10 @@ export function historyTable(
     /** Every message after a row, in the order they were committed here. */
     'history.after': ({ row, limit }: { row: number; limit: number }): StoredMessage[] =>
       list([selectAfter, row], limit, rowsAfter, [row]),
+
+    /** The messages of rows, in the order asked for. */
+    'history.rows': ({ rows }: { rows: readonly number[] }): StoredMessage[] =>
+      rows.flatMap((row) => orDamaged(() => messageAt(row)) ?? []),
 
     'history.message': ({ id }: { id: string }): StoredMessage | undefined => {
       const row = selectById.get(parseMessageId(id)) as unknown as MessageRow | undefined;

@@ -15,6 +15,8 @@ import type { SealedColumns } from './sealed-columns.ts';
 import { statesTable } from './states.ts';
 import { boundedStrangers } from './strangers.ts';
 import type { StatesOperations } from './states.ts';
+import { textsTable } from './texts.ts';
+import type { TextsOperations } from './texts.ts';
 import { verificationTable } from './verification.ts';
 import type { VerificationOperations } from './verification.ts';
 
@@ -22,6 +24,7 @@ export type NodeOperations = OutgoingOperations &
   StatesOperations &
   IncomingOperations &
   HistoryOperations &
+  TextsOperations &
   PeopleOperations &
   VerificationOperations;
 
@@ -48,6 +51,7 @@ export function nodeStore(
       ...statesTable(database, sealed, chains),
       ...strangers.operations,
       ...historyTable(database, sealed, chains, held, onDamage),
+      ...textsTable(database, sealed, chains, onDamage),
       ...peopleTable(database, sealed, chains),
       ...verificationTable(database, sealed, chains),
     },

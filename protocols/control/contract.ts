@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ERROR_STATUS, MAX_TEXT_BYTES, MESSAGE_STATES } from './routes.ts';
+import { ERROR_STATUS, MAX_FOUND, MAX_QUERY_CHARS, MAX_TEXT_BYTES, MESSAGE_STATES } from './routes.ts';
 import type { ErrorCode, RouteName } from './routes.ts';
 
 /**
@@ -183,6 +183,21 @@ export const Sent = z.object({
 const MessagePage = z.object({
   messages: z.array(Message),
   next: Cursor.nullable().describe('Where the next page begins; null at the end'),
+});
+
+const Range = z
+  .object({ start: z.int().nonnegative(), end: z.int().positive() })
+  .describe('UTF-16 code units from the beginning of the text; `end` is the first one after it');
+
+const SearchPage = z.object({
+  messages: z.array(
+    Message.extend({ matches: z.array(Range).describe('Where the words are: the first 100') }),
+  ),
+  next: Cursor.nullable().describe('Where the next page begins; null at the end'),
+  notIndexed: z
+    .int()
+    .nonnegative()
+    .describe('The newest messages that are not looked through yet, just after a start: ask again for them'),
 });
 
 const Text = z
@@ -430,6 +445,25 @@ export const contract = {
     query: z.object({ before: Cursor.optional(), limit: Limit }),
     response: MessagePage,
     errors: ['not-found'],
+  },
+  search: {
+    summary: 'Messages that have all of some words, newest first',
+    query: z.object({
+      q: z
+        .string()
+        .min(1)
+        .max(MAX_QUERY_CHARS)
+        .describe(
+          'Words, or their beginnings, between spaces; at most 16. Capitals and accents make no difference, a single letter has to stand alone, and no character is syntax',
+        ),
+      who: Who.optional().describe(
+        'Only the conversation with them: a petname, a name, a peer id or an invite',
+      ),
+      cursor: Cursor.optional(),
+      limit: z.coerce.number().int().min(1).max(MAX_FOUND).default(50),
+    }),
+    response: SearchPage,
+    errors: ['not-found', 'conflict', 'timeout'],
   },
   markRead: {
     summary: 'Mark what has been seen as read',

@@ -28,6 +28,7 @@ export const routes = {
   inbox: { method: 'GET', path: '/v1/inbox' },
   conversations: { method: 'GET', path: '/v1/conversations' },
   history: { method: 'GET', path: '/v1/conversations/{who}/messages' },
+  search: { method: 'GET', path: '/v1/search' },
   markRead: { method: 'POST', path: '/v1/conversations/{who}/read' },
 } as const satisfies Record<string, { method: 'GET' | 'POST' | 'PUT' | 'DELETE'; path: `/v1/${string}` }>;
 
@@ -66,6 +67,10 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 
 /** The states an outgoing message passes through, in this order; `failed` can follow `queued` or `stored`. */
 export const MESSAGE_STATES = ['queued', 'stored', 'delivered', 'read', 'failed'] as const;
+
+/** What a search may ask for at a time: a line that a person types, and a few screens of answers. */
+export const MAX_QUERY_CHARS = 200;
+export const MAX_FOUND = 200;
 
 /** Text of one message, in bytes of UTF-8: what the chat protocol carries. */
 export { MAX_TEXT_BYTES } from '../chat/limits.ts';
