@@ -4,6 +4,8 @@ import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { collect } from '../protocols/mailbox/collect.ts';
 import type { Blob } from '../protocols/mailbox/collect.ts';
+import { prekeysClient } from '../protocols/mailbox/prekeys-client.ts';
+import type { PrekeysClient } from '../protocols/mailbox/prekeys-client.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import { phonebookClient } from '../protocols/phonebook/client.ts';
 import type { PhonebookClient } from '../protocols/phonebook/client.ts';
@@ -59,6 +61,8 @@ export interface BootstrapLink {
   readonly peerId: PeerId;
   readonly status: LinkStatus;
   readonly phonebook: PhonebookClient;
+  /** Our prekeys in the mailbox there. */
+  readonly prekeys: PrekeysClient;
   /** Says "I am here" again at once: the name, the card or the addresses have changed. */
   refresh(): void;
   /** Asks the node for a sign of life, and drops the connection if there is none: then it is dialled anew. */
@@ -228,6 +232,7 @@ export function bootstrapLink(init: BootstrapLinkInit): BootstrapLink {
     peerId,
     status,
     phonebook,
+    prekeys: prekeysClient({ openStream: openStream(MAILBOX_PROTOCOL) }),
     refresh() {
       fresh = true;
       wake?.();

@@ -2,53 +2,87 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { generateKeyPair } from '@libp2p/crypto/keys';
 import type { Connection } from '@libp2p/interface';
 import { defaultLogger } from '@libp2p/logger';
 import { streamPair } from '@libp2p/utils';
-import { encodeBundle } from '../protocols/chat/protocol.ts';
 import type { MailboxAddress } from '../protocols/contact-card/card.ts';
-import { encodeUnsealed } from '../protocols/mailbox/envelope.ts';
 import { mailboxHandler } from '../protocols/mailbox/handler.ts';
+import { PrekeysRefused_Reason } from '../protocols/mailbox/prekey-frames.ts';
 import type { Answer } from '../protocols/mailbox/protocol.ts';
 import { Status } from '../protocols/mailbox/protocol.ts';
-import { mailboxIntake } from './mailbox-intake.ts';
+import { readSealed } from '../protocols/mailbox/sealed.ts';
 import { mailboxes } from './mailboxes.ts';
 import { peerIdOf } from './peer-ids.ts';
-import { NOON_MS, person } from './phonebook-fixture.ts';
+import { DAY_MS, NOON_MS, person } from './phonebook-fixture.ts';
+import { newPrekeys } from './prekey-exchange.ts';
+import { testStore } from './store/store-fixture.ts';
 
 const { signal } = new AbortController();
 const log = defaultLogger().forComponent('test');
 
+/** What a mailbox has of the recipient's prekeys. */
+type Prekeys = 'good' | "somebody else's" | 'none';
+
 /** Mailboxes of one recipient, each answering as told; one without an answer is down until the test ends. */
-async function world(t: TestContext, given: (Partial<Answer> | Error | undefined)[], allowUnsealed = true) {
+async function world(
+  t: TestContext,
+  given: (Partial<Answer> | Error | undefined)[],
+  prekeys: Prekeys[] = given.map(() => 'good'),
+) {
   const stop = new AbortController();
-  t.after(() => stop.abort());
+  const store = testStore();
+  t.after(() => {
+    stop.abort();
+    store.close();
+  });
   const [me, recipient] = [await person(), await person()];
   const addresses: MailboxAddress[] = [];
   const answers = new Map<string, Partial<Answer> | Error | undefined>();
   const dialled: string[][] = [];
   const verified: string[] = [];
-  for (const answer of given) {
+  const blobs: Uint8Array[] = [];
+  const stocks = new Map<string, Prekeys>();
+  for (const [index, answer] of given.entries()) {
     const { peerId } = await person();
     answers.set(peerId, answer);
+    stocks.set(peerId, prekeys[index]!);
     addresses.push({ peerId, multiaddrs: ['/ip4/192.0.2.1/tcp/1'] });
   }
-  const newStream = async (answer: Partial<Answer>) => {
+  const take = async (stock: Prekeys) => {
+    if (stock === 'none') {
+      const reason = PrekeysRefused_Reason.NONE;
+      return { type: 'prekeys-refused' as const, reason, retryAfterMs: 0, detail: '' };
+    }
+    const owner = stock === 'good' ? recipient : me;
+    const [made] = await newPrekeys(owner.key, { count: 1, expiresMs: NOON_MS + DAY_MS });
+    const { id, expiresMs } = made!.stored;
+    const prekey = { id, expiresMs, prekey: made!.bundle };
+    return { type: 'prekey-taken' as const, prekey, lastResort: false };
+  };
+  const newStream = async (answer: Partial<Answer>, stock: Prekeys) => {
     const [outbound, inbound] = await streamPair();
     const serve = mailboxHandler(
       {
-        deposit: async (_, deposits) =>
-          deposits.map(() => ({
+        async deposit(_, deposits) {
+          blobs.push(...deposits.map(({ blob }) => Uint8Array.from(blob)));
+          return deposits.map(() => ({
             status: Status.STORED,
             keptUntilMs: NOON_MS,
             retryAfterMs: 0,
             detail: '',
             ...answer,
-          })),
+          }));
+        },
         collect: () => assert.fail('not asked for'),
       },
-      { signal: stop.signal },
+      {
+        signal: stop.signal,
+        prekeys: {
+          take: () => take(stock),
+          publish: () => assert.fail('not asked for'),
+          count: () => assert.fail('not asked for'),
+        },
+      },
     );
     void serve(inbound, { remotePeer: peerIdOf(me.peerId) } as Connection);
     return outbound;
@@ -59,15 +93,16 @@ async function world(t: TestContext, given: (Partial<Answer> | Error | undefined
       dial: (async (to: object[], { signal }: { signal: AbortSignal }) => {
         const texts = to.map(String);
         dialled.push(texts);
-        const answer = answers.get(texts[0]!.split('/').at(-1)!);
+        const mailbox = texts[0]!.split('/').at(-1)!;
+        const answer = answers.get(mailbox);
         if (answer instanceof Error) throw answer;
         if (answer === undefined && !signal.aborted) await once(signal, 'abort');
         signal.throwIfAborted();
-        return { newStream: () => newStream(answer!) };
+        return { newStream: () => newStream(answer!, stocks.get(mailbox)!) };
       }) as never,
     },
+    store: store.client,
     privateKey: me.key,
-    allowUnsealed,
     nowMs: () => NOON_MS,
     log,
     signal: stop.signal,
@@ -82,25 +117,57 @@ async function world(t: TestContext, given: (Partial<Answer> | Error | undefined
     me,
     box,
     addresses,
+    answers,
     dialled,
     verified,
     stop,
+    blobs,
     deposit: () => box.deposit(recipient.peerId, frames, { signal }),
   };
 }
 
 void test('one mailbox that is down does not hold up the other', async (t) => {
-  const { deposit } = await world(t, [undefined, {}]);
+  const { deposit, blobs } = await world(t, [new Error('connection refused'), {}]);
   await deposit();
   await deposit();
+  assert.deepEqual(
+    blobs.map((blob) => readSealed(blob).counter),
+    [0, 1],
+  );
+});
+
+void test('all mailboxes of a peer are given the same blob', async (t) => {
+  const { deposit, blobs } = await world(t, [{}, {}]);
+  await deposit();
+  while (blobs.length < 2) await new Promise(setImmediate);
+  assert.deepEqual(blobs[0], blobs[1]);
+});
+
+void test('a prekey is taken from the next mailbox when one has none, or one that the recipient did not sign', async (t) => {
+  const { deposit, blobs } = await world(t, [{}, {}, {}], ['none', "somebody else's", 'good']);
+  await deposit();
+  assert.ok(readSealed(blobs[0]!).opening);
+});
+
+void test('nothing can be sealed without a prekey, and who reads the reason knows what it waits for', async (t) => {
+  const none = await world(t, [{}, {}], ['none', 'none']);
+  await assert.rejects(none.deposit(), {
+    message: 'their mailbox has no prekey of theirs yet: it will be tried again',
+  });
+  assert.equal(none.blobs.length, 0);
+  const forged = await world(t, [{}], ["somebody else's"]);
+  await assert.rejects(forged.deposit(), /not signed by its owner/);
 });
 
 void test('a mailbox that says nothing is asked for a sign of life, one that has answered is not', async (t) => {
+  const { deposit, addresses, answers, verified } = await world(t, [{}, {}]);
+  await deposit();
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const { deposit, addresses, verified } = await world(t, [undefined, {}]);
+  answers.set(addresses[0]!.peerId, undefined);
+  addresses[0] = { ...addresses[0]!, peerId: (await person()).peerId };
   await deposit();
   t.mock.timers.tick(3_000);
-  assert.deepEqual(verified, [addresses[0]!.peerId]);
+  assert.deepEqual(verified, [addresses[0].peerId]);
 });
 
 void test('why none took it: what they answered comes before what the network did, each reason once', async (t) => {
@@ -116,7 +183,6 @@ void test('why none took it: what they answered comes before what the network di
   const late = await world(t, [{ status: Status.EXPIRED }]);
   await assert.rejects(late.deposit(), /check the clock of this computer/);
   await assert.rejects((await world(t, [])).deposit(), /no mailbox of theirs is known/);
-  await assert.rejects((await world(t, [{}], false)).deposit(), /--allow-unsealed/);
 });
 
 void test('a mailbox that has moved is dialled where it is now; addresses of others are not dialled', async (t) => {
@@ -135,40 +201,4 @@ void test('stopping ends what waits', async (t) => {
   await new Promise(setImmediate);
   stop.abort();
   await depositing;
-});
-
-void test('what can not be opened is passed over, what can not be stored stays in the mailbox', async (t) => {
-  const { box, me } = await world(t, []);
-  const [ada, ben] = [await person(), await person()];
-  const recipient = peerIdOf(me.peerId);
-  const blobOf = async (key: Parameters<typeof encodeUnsealed>[0], to: string, bundle: Uint8Array) => ({
-    depositor: recipient,
-    depositedAtMs: NOON_MS,
-    blob: await encodeUnsealed(key, { recipient: peerIdOf(to), bundle, nowMs: NOON_MS }),
-  });
-  const good = (n: number): Uint8Array => encodeBundle([Uint8Array.of(n)]);
-  const blobs = [
-    await blobOf(ada.key, me.peerId, good(1)),
-    { depositor: recipient, depositedAtMs: NOON_MS, blob: Uint8Array.of(255) },
-    await blobOf(ada.key, ben.peerId, good(9)),
-    await blobOf(ben.key, me.peerId, good(2)),
-    await blobOf(ben.key, me.peerId, Uint8Array.of(255)),
-    await blobOf(await generateKeyPair('secp256k1'), me.peerId, good(9)),
-    await blobOf(ada.key, me.peerId, good(3)),
-  ];
-  const taken: [string, number][] = [];
-  const take = mailboxIntake({
-    open: box.open,
-    receiveBundle: async (peer, [frame]) => void taken.push([peer, frame![0]!]),
-  });
-  await take(blobs);
-  const of = (peer: string): number[] => taken.filter(([sender]) => sender === peer).map(([, n]) => n);
-  assert.deepEqual(of(ada.peerId), [1, 3]);
-  assert.deepEqual(of(ben.peerId), [2]);
-  assert.equal(taken.length, 3);
-  const full = mailboxIntake({
-    open: box.open,
-    receiveBundle: () => Promise.reject(new Error('disk full')),
-  });
-  await assert.rejects(full(blobs), /disk full/);
 });

@@ -1,17 +1,20 @@
-import { InvalidMessageError } from '@libp2p/interface';
 import type { Connection, Ed25519PrivateKey, Logger, PeerId, Stream } from '@libp2p/interface';
-import { encodeBundle, decodeBundle } from '../protocols/chat/protocol.ts';
+import { encodeBundle } from '../protocols/chat/protocol.ts';
 import type { MailboxAddress } from '../protocols/contact-card/card.ts';
 import { depositor } from '../protocols/mailbox/client.ts';
 import type { Depositor } from '../protocols/mailbox/client.ts';
-import type { Blob } from '../protocols/mailbox/collect.ts';
-import { encodeUnsealed, EnvelopeError, openEnvelope } from '../protocols/mailbox/envelope.ts';
 import { MailboxError } from '../protocols/mailbox/errors.ts';
 import type { MailboxErrorCode } from '../protocols/mailbox/errors.ts';
+import { openPrekey } from '../protocols/mailbox/prekey.ts';
+import type { Prekey } from '../protocols/mailbox/prekey.ts';
+import { prekeysClient } from '../protocols/mailbox/prekeys-client.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import type { Host } from './host.ts';
+import { outgoingSessions } from './outgoing-sessions.ts';
+import type { OutgoingSessions } from './outgoing-sessions.ts';
 import { addressesOfPeer } from './peer-addresses.ts';
-import { parsePeerId, peerIdOf } from './peer-ids.ts';
+import { peerIdOf } from './peer-ids.ts';
+import type { NodeStore } from './store/operations.ts';
 
 /** How long a mailbox is asked to keep a blob: as long as it keeps any. */
 const KEEP_MS = 21 * 24 * 3600_000;
@@ -22,13 +25,16 @@ const MAX_DEPOSITORS = 32;
 /** Dialling a mailbox and getting an answer. */
 const DEPOSIT_TIMEOUT_MS = 15_000;
 
+/** Dialling a mailbox and being given a prekey: the next one is asked then. */
+const TAKE_TIMEOUT_MS = 5_000;
+
 /** A mailbox that has not answered after this long is asked for a sign of life: longer than any honest commit takes. */
 const SUSPECT_AFTER_MS = 3_000;
 
 export interface MailboxesInit {
   host: Pick<Host, 'dial' | 'getConnections'>;
+  store: NodeStore;
   privateKey: Ed25519PrivateKey;
-  allowUnsealed: boolean;
   nowMs: () => number;
   log: Logger;
   signal: AbortSignal;
@@ -38,28 +44,31 @@ export interface MailboxesInit {
   verify: (node: string, options: { signal: AbortSignal }) => Promise<boolean>;
 }
 
-/** The mailboxes of others, where we leave things, and what is in the envelopes out of our own. */
+/** The mailboxes of others, where we leave things. */
 export interface Mailboxes {
   /**
-   * Leaves frames in all mailboxes of a peer; resolves when one of them has committed them.
+   * Seals frames and leaves them in all mailboxes of a peer; resolves when one of them has committed them.
    *
+   * @param options.anew seals in a new session if possible: the peer may not have the present one
    * @throws Error that says why none did
    */
-  deposit(peer: string, frames: Uint8Array[], options: { signal: AbortSignal }): Promise<void>;
-  /** Opens what came out of our mailbox. Undefined for what can never be opened: it is passed over and logged. */
-  open(blob: Blob): Promise<{ sender: string; frames: Uint8Array[] } | undefined>;
+  deposit(
+    peer: string,
+    frames: Uint8Array[],
+    options: { signal: AbortSignal; anew?: boolean },
+  ): Promise<void>;
+  /** What it is sealed in. */
+  readonly sessions: OutgoingSessions;
 }
 
-interface OpenDepositor {
+interface OpenDepositor extends MailboxAddress {
   depositor: Depositor;
-  multiaddrs: readonly string[];
   stop: AbortController;
 }
 
 export function mailboxes(init: MailboxesInit): Mailboxes {
-  const { host, privateKey, nowMs, log } = init;
+  const { host, nowMs, log } = init;
   const depositors = new Map<string, OpenDepositor>();
-  const self = privateKey.publicKey.toString();
 
   /** Makes room for one more: the one unused longest goes, if it can be one that waits for nothing. */
   const evict = (): void => {
@@ -82,13 +91,10 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
     }
     evict();
     const stop = new AbortController();
-    const openStream = async ({ signal }: { signal: AbortSignal }): Promise<Stream> => {
-      const mailbox = peerIdOf(peerId);
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(DEPOSIT_TIMEOUT_MS)]);
-      const connection = host.getConnections(mailbox)[0] ?? (await dial(mailbox, created.multiaddrs, limit));
-      return connection.newStream(MAILBOX_PROTOCOL, { signal: limit });
-    };
+    const openStream = ({ signal }: { signal: AbortSignal }): Promise<Stream> =>
+      streamTo(created, AbortSignal.any([signal, AbortSignal.timeout(DEPOSIT_TIMEOUT_MS)]));
     const created: OpenDepositor = {
+      peerId,
       multiaddrs,
       stop,
       depositor: depositor({ openStream, signal: AbortSignal.any([init.signal, stop.signal]) }),
@@ -106,18 +112,43 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
     );
   };
 
-  return {
-    async deposit(peer, frames, { signal }) {
-      if (!init.allowUnsealed) {
-        throw new Error(
-          'it would wait there unencrypted, which this daemon was not started to allow (--allow-unsealed)',
-        );
+  const streamTo = async ({ peerId, multiaddrs }: MailboxAddress, signal: AbortSignal): Promise<Stream> => {
+    const mailbox = peerIdOf(peerId);
+    const connection = host.getConnections(mailbox)[0] ?? (await dial(mailbox, multiaddrs, signal));
+    return connection.newStream(MAILBOX_PROTOCOL, { signal });
+  };
+
+  /** One prekey of a peer, from the first of its mailboxes that has one. */
+  const takePrekey = async (peer: string, { signal }: { signal: AbortSignal }): Promise<Prekey> => {
+    const owner = peerIdOf(peer);
+    const errors: Error[] = [];
+    for (const address of await init.mailboxesOf(peer, { signal })) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(TAKE_TIMEOUT_MS)]);
+      const client = prekeysClient({ openStream: () => streamTo(address, limit) });
+      try {
+        const { prekey } = await client.take(owner, { signal: limit });
+        return await openPrekey(prekey, { owner, nowMs: nowMs() });
+      } catch (error) {
+        signal.throwIfAborted();
+        log('%s has no prekey of %s for us: %s', address.peerId, peer, (error as Error).message);
+        errors.push(error as Error);
       }
+    }
+    if (errors.length > 0 && errors.every(isNoPrekey)) throw noPrekey();
+    throw whyNone(errors);
+  };
+
+  const sessions = outgoingSessions({ ...init, takePrekey });
+
+  return {
+    sessions,
+
+    async deposit(peer, frames, { signal, anew = false }) {
       const addresses = await init.mailboxesOf(peer, { signal });
       if (addresses.length === 0) throw new Error('no mailbox of theirs is known');
       const recipient = peerIdOf(peer);
       const now = nowMs();
-      const blob = await encodeUnsealed(privateKey, { recipient, bundle: encodeBundle(frames), nowMs: now });
+      const { blob, isLost } = await sessions.seal(peer, encodeBundle(frames), { signal, anew });
       const deposits = addresses.map(async (address) => {
         const suspicion = setTimeout(() => void init.verify(address.peerId, { signal }), SUSPECT_AFTER_MS);
         try {
@@ -132,20 +163,7 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
       } catch (error) {
         throw whyNone((error as AggregateError).errors as Error[]);
       }
-    },
-
-    async open({ blob, depositor: from }) {
-      try {
-        const { sender, bundle } = await openEnvelope(blob, { recipient: peerIdOf(self) });
-        if (parsePeerId(sender.toString()) === undefined)
-          throw new EnvelopeError('sender: not the peer id of an Ed25519 key', 'malformed');
-        return { sender: sender.toString(), frames: decodeBundle(bundle) };
-      } catch (error) {
-        // Anything else is a fault of ours: then it stays in the mailbox.
-        if (!(error instanceof EnvelopeError || error instanceof InvalidMessageError)) throw error;
-        log('passed over a blob that %p left: %s', from, error.message);
-        return undefined;
-      }
+      if (isLost()) throw new Error('they have lost the session that it was sealed in');
     },
   };
 }
@@ -175,4 +193,12 @@ function whyNone(errors: readonly Error[]): Error {
       : error.message,
   );
   return new Error([...new Set(reasons)].join('; '), { cause: ranked[0] });
+}
+
+const isNoPrekey = (error: Error): boolean =>
+  error instanceof MailboxError && (error.code === 'no-prekey' || error.code === 'unsupported');
+
+/** Nothing can be sealed for somebody who has never been there. */
+function noPrekey(): MailboxError {
+  return new MailboxError('their mailbox has no prekey of theirs yet: it will be tried again', 'no-prekey');
 }

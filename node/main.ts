@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerId } from '@libp2p/interface';
 import { keepConnectionRoom } from '../protocols/transport/connection-room.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
@@ -36,6 +37,9 @@ import { sendBatch } from './operations/send-batch.ts';
 import { trustOperations } from './operations/trust.ts';
 import { ownCard } from './own-card.ts';
 import { ownName as createOwnName } from './own-name.ts';
+import { prekeyExchange } from './prekey-exchange.ts';
+import { prekeyUpkeep } from './prekey-upkeep.ts';
+import type { OwnMailbox } from './prekey-upkeep.ts';
 import { reach as createReach } from './reach.ts';
 import { openMessageIndex } from './search/message-index.ts';
 import { searchService } from './search/search.ts';
@@ -98,6 +102,10 @@ async function runUnlocked(
 
   const links: BootstrapLink[] = [];
   const connectedLinks = (): BootstrapLink[] => links.filter(({ status }) => status.state === 'connected');
+  const mailboxOf = ({ peerId, prekeys }: BootstrapLink): OwnMailbox => ({
+    peerId: peerId.toString(),
+    prekeys,
+  });
   const names: NamesForViews = {
     self,
     ownName: () => ownName.name,
@@ -187,17 +195,35 @@ async function runUnlocked(
   });
   const mailboxes = createMailboxes({
     host,
+    store,
     privateKey,
-    allowUnsealed: config.allowUnsealed,
     nowMs,
     log: partLog(log, 'mailbox'),
     signal: running,
     mailboxesOf: directory.mailboxesOf,
     verify: reach.verify,
   });
+  const upkeep = prekeyUpkeep({
+    store,
+    privateKey,
+    mailboxes: () => connectedLinks().map(mailboxOf),
+    nowMs,
+    random,
+    sleep: (ms, options) => delay(ms, undefined, options),
+    log: partLog(log, 'mailbox'),
+    signal: running,
+  });
   const delivery: Delivery = createDelivery({
     store,
     ways: { openChat: reach.openChat, deposit: mailboxes.deposit, verify: reach.verify },
+    sessions: mailboxes.sessions,
+    prekeys: prekeyExchange({
+      store,
+      privateKey,
+      isContact: isFriend,
+      nowMs,
+      log: partLog(log, 'delivery'),
+    }),
     log: partLog(log, 'delivery'),
     now: nowMs,
     random,
@@ -228,7 +254,14 @@ async function runUnlocked(
     log: partLog(log, 'reach'),
     signal: running,
   });
-  const onBlobs = mailboxIntake({ open: mailboxes.open, receiveBundle: delivery.receiveBundle });
+  const onBlobs = mailboxIntake({
+    store,
+    self: host.peerId,
+    nowMs,
+    log: partLog(log, 'mailbox'),
+    delivery,
+    onPrekey: upkeep.used,
+  });
   for (const addresses of nodes) {
     links.push(
       bootstrapLink({
@@ -243,7 +276,8 @@ async function runUnlocked(
         contactCard: card.current,
         claimName: ownName.claimAt,
         onBlobs,
-        onConnected() {
+        onConnected(link) {
+          void upkeep.check(mailboxOf(link));
           dht.peersChanged();
           delivery.networkChanged();
         },
@@ -325,7 +359,13 @@ async function runUnlocked(
   await files.announce(server.url);
   stack.defer(() => files.withdraw());
 
-  const background = [...links.map((link) => link.run()), dht.run(), touch.run(), search.run()].map((part) =>
+  const background = [
+    ...links.map((link) => link.run()),
+    dht.run(),
+    touch.run(),
+    upkeep.run(),
+    search.run(),
+  ].map((part) =>
     part.catch((error: unknown) => log.error({ err: error }, 'a part of the daemon has stopped')),
   );
   stack.defer(async () => {

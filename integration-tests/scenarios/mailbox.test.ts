@@ -57,30 +57,6 @@ scenario('the acknowledgement finds a sender who is away, too', async (town) => 
   for (const id of ids) await ada.reached(id, 'delivered');
 });
 
-scenario(
-  'without --allow-unsealed nothing waits in a mailbox; it waits at the sender, and says why',
-  async (town) => {
-    const { signal } = town;
-    const phonebook = await town.bootstrap();
-    const [ada, ben] = await Promise.all([
-      town.daemon('ada', { name: 'ada', bootstrap: [phonebook], allowUnsealed: false }),
-      town.daemon('ben', { name: 'ben', bootstrap: [phonebook] }),
-    ]);
-    await Promise.all([ada.knows('ben'), ben.knows('ada')]);
-    await ben.program.kill();
-    const { id, state, failure } = await ada.client.call(
-      'send',
-      { to: 'ben', text: 'for your eyes only', wait: 'stored', timeoutMs: 4000 },
-      { signal },
-    );
-    assert.equal(state, 'queued');
-    assert.match(failure ?? '', /--allow-unsealed/);
-    await ben.program.start();
-    await ada.reached(id, 'delivered');
-    assert.deepEqual(await ben.texts(1), ['for your eyes only']);
-  },
-);
-
 scenario('a full mailbox: the rest waits at the sender, says why, and arrives', async (town) => {
   const { signal } = town;
   const { ada, ben } = await friends(town, ['--mailbox-blobs=2', '--mailbox-blobs-per-sender=2']);

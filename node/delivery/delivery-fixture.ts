@@ -6,6 +6,7 @@ import { decodeFrame } from '../../protocols/chat/protocol.ts';
 import type { Frame } from '../../protocols/chat/chat_pb.ts';
 import { framesIn, TEST_SEALED } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
+import type { DeliveryInit } from './delivery.ts';
 import type { Sleep } from './peer-delivery.ts';
 
 /** Turns of the event loop until a condition holds; far more than anything here takes. */
@@ -123,6 +124,12 @@ export const silentLog: Logger = Object.assign(() => undefined, {
   enabled: false,
   newScope: () => silentLog,
 });
+
+/** Mailboxes that carry frames as they are, for who looks at what is delivered. */
+export const UNSEALED: Pick<DeliveryInit, 'sessions' | 'prekeys'> = {
+  sessions: { opened: async () => undefined, lost: async () => false, forget: async () => undefined },
+  prekeys: { ask: async () => [], prekeysWanted: async () => [], prekeys: async () => undefined },
+};
 
 /** The chain in which a store writes to a peer now. */
 export function outgoingChain(store: TestStore, peer: string): { id: number; chain: Uint8Array } {

@@ -9,7 +9,7 @@ import { Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
 import { encodeAck, encodeReceipt, encodeRefusal } from '../../protocols/chat/protocol.ts';
 import { framesIn, testStore } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
-import { fakeChat, fakeClock, outgoingChain, quiet, silentLog, until } from './delivery-fixture.ts';
+import { fakeChat, fakeClock, outgoingChain, quiet, silentLog, UNSEALED, until } from './delivery-fixture.ts';
 import type { FakeChat, FakeClock } from './delivery-fixture.ts';
 import { delivery as createDelivery } from './delivery.ts';
 import type { Arrival, Delivery, Outgoing, OutgoingState } from './delivery.ts';
@@ -75,6 +75,7 @@ function person({ rememberedPeers = 1_000 } = {}): Person {
       },
       verify: async () => true,
     },
+    ...UNSEALED,
     log: Object.assign((...args: unknown[]) => {
       self.log.push(args.join(' '));
     }, silentLog),
@@ -98,6 +99,10 @@ function person({ rememberedPeers = 1_000 } = {}): Person {
   people.push(whole);
   return whole;
 }
+
+/** Takes frames that were in one blob. */
+const takeMail = (to: Person, peer: string, frames: Uint8Array[]): Promise<void> =>
+  to.delivery.receiveBundles(peer, [frames], { sessions: [], usedPrekeys: [] });
 
 /** Opens a stream for who asks for it. */
 function reachable(from: Person, peer: string): FakeChat {
@@ -213,7 +218,7 @@ async function goBack(ann: Person): Promise<Uint8Array[]> {
   await ann.delivery.send(text('bob', 'two'));
   const frames: Uint8Array[] = [];
   await until(() => frames.push(...mail(ann)) === 2, 'both in the mailbox');
-  await bob.delivery.receiveBundle('ann', frames);
+  await takeMail(bob, 'ann', frames);
   ann.store.restore(old);
   ann.states.clear();
   return bob.delivery.decisions.held('ann');
@@ -232,13 +237,13 @@ test('an acknowledgement that shows our store to be an old copy is not believed;
   });
   await until(() => told.length === 1, 'a deposit');
   ann.deposits.length = 0;
-  await ann.delivery.receiveBundle('bob', held);
+  await takeMail(ann, 'bob', held);
   await until(() => told.length === 3, 'another deposit');
   assert.deepEqual(ann.states.get(rows[0]!), ['stored', 'queued', 'stored']);
   assert.deepEqual(told, ['stored', 'queued', 'stored']);
   // Bob takes what lies in his mailbox now, and says so.
   const bob = person();
-  await bob.delivery.receiveBundle('ann', mail(ann));
+  await takeMail(bob, 'ann', mail(ann));
   await tell(ann, 'bob', await bob.delivery.decisions.held('ann'));
   assert.deepEqual(told, ['stored', 'queued', 'stored', 'delivered']);
 });
@@ -292,7 +297,7 @@ test('through mailboxes: stored, then delivered when the acknowledgement comes b
   const [ann, bob] = [person(), person()];
   await ann.delivery.send(text('bob', 'one', 'two'));
   await until(() => ann.deposits.length > 0, 'a deposit');
-  await bob.delivery.receiveBundle('ann', mail(ann));
+  await takeMail(bob, 'ann', mail(ann));
   assert.deepEqual(
     bob.arrivals.map(({ peer, missing }) => [peer, missing]),
     [
@@ -302,7 +307,7 @@ test('through mailboxes: stored, then delivered when the acknowledgement comes b
   );
   await until(() => bob.deposits.length > 0, 'an acknowledgement');
   assert.deepEqual([...ann.states.values()], [['stored'], ['stored']]);
-  await ann.delivery.receiveBundle('bob', mail(bob));
+  await takeMail(ann, 'bob', mail(bob));
   assert.deepEqual(
     [...ann.states.values()],
     [
@@ -319,8 +324,8 @@ test('what arrives twice is told once', async () => {
   await ann.delivery.send(text('bob', 'one', 'two'));
   await until(() => ann.deposits.length > 0);
   const frames = mail(ann);
-  await bob.delivery.receiveBundle('ann', frames);
-  await bob.delivery.receiveBundle('ann', frames);
+  await takeMail(bob, 'ann', frames);
+  await takeMail(bob, 'ann', frames);
   const messages = frames.map((frame) => sortFrames([frame]).messages[0]!);
   assert.equal((await bob.delivery.decisions.receive('ann', messages)).length, 1);
   assert.equal(bob.arrivals.length, 2);
@@ -328,12 +333,12 @@ test('what arrives twice is told once', async () => {
 
 test('what a mailbox hands over never breaks the collecting, however malformed', async () => {
   const ann = person();
-  await ann.delivery.receiveBundle('mallory', [acked(new Uint8Array(8), 9)]);
-  await ann.delivery.receiveBundle('mallory', [Uint8Array.of(255, 255, 255)]);
-  await ann.delivery.receiveBundle('mallory', [encodeReceipt(new Uint8Array(8), 0)]);
+  await takeMail(ann, 'mallory', [acked(new Uint8Array(8), 9)]);
+  await takeMail(ann, 'mallory', [Uint8Array.of(255, 255, 255)]);
+  await takeMail(ann, 'mallory', [encodeReceipt(new Uint8Array(8), 0)]);
   await fc.assert(
     fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 4 }), (frames) =>
-      ann.delivery.receiveBundle('mallory', frames),
+      takeMail(ann, 'mallory', frames),
     ),
   );
   assert.deepEqual(ann.arrivals, []);
@@ -343,7 +348,7 @@ test('an acknowledgement that makes no sense does not take the messages beside i
   const [ann, bob] = [person(), person()];
   await bob.delivery.send(text('ann', 'one'));
   await until(() => bob.deposits.length > 0);
-  await ann.delivery.receiveBundle('bob', [acked(new Uint8Array(8), 9), ...mail(bob)]);
+  await takeMail(ann, 'bob', [acked(new Uint8Array(8), 9), ...mail(bob)]);
   assert.equal(ann.arrivals.length, 1);
 });
 
@@ -352,7 +357,7 @@ test('a bundle that can not be stored now is not taken', async () => {
   await bob.delivery.send(text('ann', 'one'));
   await until(() => bob.deposits.length > 0);
   ann.store.client.call = () => Promise.reject(new Error('the disk is full'));
-  await assert.rejects(ann.delivery.receiveBundle('bob', mail(bob)), { message: 'the disk is full' });
+  await assert.rejects(takeMail(ann, 'bob', mail(bob)), { message: 'the disk is full' });
 });
 
 test('a stream that opens is told what is held of its opener', async () => {
@@ -360,7 +365,7 @@ test('a stream that opens is told what is held of its opener', async () => {
   await ann.delivery.send(text('bob', 'one', 'two'));
   await until(() => ann.deposits.length > 0);
   assert.deepEqual(await bob.delivery.decisions.held('ann'), []);
-  await bob.delivery.receiveBundle('ann', mail(ann));
+  await takeMail(bob, 'ann', mail(ann));
   await tell(ann, 'bob', await bob.delivery.decisions.held('ann'));
   assert.equal(ann.store.operations['history.summary']().undelivered, 0);
 });
@@ -458,8 +463,8 @@ test('two people, streams that break, mailboxes: every state in order, everythin
         else if (next === 'cut') cut();
         else if (next === 'join') join();
         else if (next === 'mail') {
-          await bob.delivery.receiveBundle('ann', mail(ann));
-          await ann.delivery.receiveBundle('bob', mail(bob));
+          await takeMail(bob, 'ann', mail(ann));
+          await takeMail(ann, 'bob', mail(bob));
         } else if (next === 'time') await clock.pass(3_000);
         else {
           const message = bob.store.operations['history.inbox']({ after: 0, unread: true, limit: 1 })[0];

@@ -4,9 +4,13 @@ import { InvalidMessageError } from '@libp2p/interface';
 import type { ChatDecisions } from '../../protocols/chat/decisions.ts';
 import { ID_BYTES } from '../../protocols/chat/message.ts';
 import { encodeReceipt } from '../../protocols/chat/protocol.ts';
+import type { OutgoingSessions } from '../outgoing-sessions.ts';
+import type { PrekeyExchange } from '../prekey-exchange.ts';
 import { sortFrames } from '../../protocols/chat/decisions.ts';
+import type { ReceivedBatch } from '../store/incoming.ts';
 import { formatMessageId } from '../store/message-id.ts';
 import type { NodeStore } from '../store/operations.ts';
+import type { TakeArguments } from '../store/sessions.ts';
 import type { SentBatch } from '../store/outgoing.ts';
 import type { ReadUpTo } from '../store/history.ts';
 import type { AckedBatch, ChangedBatch, SettledBatch } from '../store/states.ts';
@@ -46,11 +50,23 @@ export interface Delivery {
   /** What comes in on streams. */
   readonly decisions: ChatDecisions;
   /**
-   * Takes frames out of a peer's mailbox envelope; what is malformed is passed over.
+   * Takes frames out of a peer's sealed blobs, one after the other, together with the keys that opened them; what is
+   * malformed is passed over.
    *
+   * @param keys their states are overwritten
    * @throws StoreError if they can't be stored now
    */
-  receiveBundle(peer: string, frames: Uint8Array[]): Promise<void>;
+  receiveBundles(
+    peer: string,
+    bundles: readonly Uint8Array[][],
+    keys: Pick<TakeArguments, 'sessions' | 'usedPrekeys'>,
+  ): Promise<void>;
+  /**
+   * Blobs that a peer left can't be opened: it is told, so that it seals again what is in them.
+   *
+   * @throws StoreError if that can't be noted now
+   */
+  lostSessions(peer: string, ids: readonly Uint8Array[]): Promise<void>;
   /** Tells a peer what has been read, if it is there to be told. */
   sendReceipts(peer: string, receipts: ReadUpTo[]): void;
   /** A peer was seen: try now what waits for it. */
@@ -79,6 +95,9 @@ export interface Arrival {
 export interface DeliveryInit {
   store: NodeStore;
   ways: Ways;
+  /** What is sealed for mailboxes. */
+  sessions: Pick<OutgoingSessions, 'opened' | 'lost' | 'forget'>;
+  prekeys: PrekeyExchange;
   log: Logger;
   now: () => number;
   random: () => number;
@@ -162,6 +181,7 @@ export function delivery(init: DeliveryInit): Delivery {
         peer,
         store,
         ways,
+        askForPrekeys: () => init.prekeys.ask(peer),
         log,
         now,
         random,
@@ -174,18 +194,12 @@ export function delivery(init: DeliveryInit): Delivery {
     return known;
   };
 
-  const receive = async (
+  /** Tells of what was committed of some messages. Returns what to answer. */
+  const received = (
     peer: string,
-    messages: Uint8Array[],
-    viaMailbox: boolean,
-  ): Promise<Uint8Array[]> => {
-    const nowMs = now();
-    const batch = await store.call('messages.receive', {
-      peer,
-      messages,
-      viaMailbox,
-      nowMs,
-    });
+    messages: readonly Uint8Array[],
+    { batch, nowMs }: { batch: ReceivedBatch; nowMs: number },
+  ): Uint8Array[] => {
     for (const why of batch.refused) log('refused a message of %s: %s', peer, why);
     if (batch.rows.length > 0) {
       init.onReceived(
@@ -204,7 +218,9 @@ export function delivery(init: DeliveryInit): Delivery {
   };
 
   /** Our store is an old copy of itself, as an acknowledgement shows: what it thinks undelivered is sent again. */
-  const goneBack = (batch: AckedBatch): void => {
+  const goneBack = async (batch: AckedBatch): Promise<void> => {
+    // The keys that it would seal with have been used since the copy was made.
+    await init.sessions.forget();
     log('%s has what this store does not know of: %d messages begin a new chain', batch.peer, countIn(batch));
     settled(batch, 'queued', null);
     const peer = peerOf(batch.peer);
@@ -219,13 +235,23 @@ export function delivery(init: DeliveryInit): Delivery {
       init.greeted(peer, hello);
       peers.get(peer)?.present();
     },
-    held: async (peer) => (await store.call('messages.acks', { peer, owedOnly: false })).answers,
-    receive: (peer, messages) => receive(peer, messages, false),
+    held: async (peer) => {
+      const [{ answers }, wanted] = await Promise.all([
+        store.call('messages.acks', { peer, owedOnly: false }),
+        init.prekeys.ask(peer),
+      ]);
+      return [...answers, ...wanted];
+    },
+    async receive(peer, messages) {
+      const nowMs = now();
+      const batch = await store.call('messages.receive', { peer, messages, viaMailbox: false, nowMs });
+      return received(peer, messages, { batch, nowMs });
+    },
     async acked(peer, ack) {
       const batch = await store.call('messages.acked', { peer, ...ack }, RELAXED);
       if (batch?.outcome === 'impossible')
         throw new InvalidMessageError('an ack for messages that were never sent');
-      if (batch?.outcome === 'forked') goneBack(batch);
+      if (batch?.outcome === 'forked') await goneBack(batch);
       else settled(batch, 'delivered', null);
     },
     async refused(peer, chain, counter, reason) {
@@ -234,6 +260,26 @@ export function delivery(init: DeliveryInit): Delivery {
     async receipt(peer, chain, readUpTo, hash) {
       settled(await store.call('messages.receipt', { peer, chain, readUpTo, hash }, RELAXED), 'read', null);
     },
+    async sessionNotice(peer, { opened, lost }) {
+      if (opened.length > 0) await init.sessions.opened(peer, opened);
+      if (lost.length === 0 || !(await init.sessions.lost(peer, lost))) return;
+      log('%s can not open what is sealed for it: it is sealed again', peer);
+      for (const batch of await store.call('messages.unstored', { peer })) changed(batch, 'queued', null);
+      peerOf(peer).wake();
+    },
+    prekeysWanted: init.prekeys.prekeysWanted,
+    prekeys: init.prekeys.prekeys,
+  };
+  /** Nobody is there to be handed prekeys. */
+  const mailDecisions: ChatDecisions = { ...decisions, prekeysWanted: async () => [] };
+
+  /** Whether a peer is owed something besides messages. */
+  const isOwed = async (peer: string): Promise<boolean> => {
+    const [{ answers }, { lost, opened }] = await Promise.all([
+      store.call('messages.acks', { peer, owedOnly: true }),
+      store.call('sessions.notices', { peer }),
+    ]);
+    return answers.length + lost.length + opened.length > 0;
   };
 
   return {
@@ -261,21 +307,29 @@ export function delivery(init: DeliveryInit): Delivery {
 
     decisions,
 
-    async receiveBundle(peer, frames) {
-      let messages: Uint8Array[] = [];
-      try {
-        const sorted = sortFrames(frames);
-        messages = sorted.messages;
-        await sorted.tell(decisions, peer);
-      } catch (error) {
-        // It would be no better the next time, and what lies behind it in the mailbox has to come through.
-        if (!(error instanceof InvalidMessageError)) throw error;
-        log('passed over frames out of the mailbox from %s: %s', peer, error.message);
+    async receiveBundles(peer, bundles, keys) {
+      const messages: Uint8Array[] = [];
+      for (const frames of bundles) {
+        try {
+          const sorted = sortFrames(frames);
+          messages.push(...sorted.messages);
+          // Before the keys go: when that fails, all of it comes again, and is told again.
+          await sorted.tell(mailDecisions, peer);
+        } catch (error) {
+          // It would be no better the next time, and what lies behind it in the mailbox has to come through.
+          if (!(error instanceof InvalidMessageError)) throw error;
+          log('passed over frames out of the mailbox from %s: %s', peer, error.message);
+        }
       }
-      if (messages.length === 0) return;
-      const answers = await receive(peer, messages, true);
+      const nowMs = now();
+      const batch = await store.call('sessions.take', { peer, messages, ...keys, nowMs });
+      for (const { state } of keys.sessions) state.fill(0);
       // The acknowledgements are owed on disk. A refusal is given when the author tries a stream.
-      if (answers.length > 0) peerOf(peer).wake();
+      if (received(peer, messages, { batch, nowMs }).length > 0) peerOf(peer).wake();
+    },
+
+    async lostSessions(peer, ids) {
+      if (await store.call('sessions.owe-lost', { peer, ids })) peerOf(peer).wake();
     },
 
     sendReceipts(peer, receipts) {
@@ -288,8 +342,7 @@ export function delivery(init: DeliveryInit): Delivery {
       known?.present();
       if (known?.live !== undefined) return;
       const waiting = (await store.call('messages.pending', { peer })).length > 0;
-      const owed = (await store.call('messages.acks', { peer, owedOnly: true })).answers.length > 0;
-      if (waiting || owed) peerOf(peer).wake();
+      if (waiting || (await isOwed(peer))) peerOf(peer).wake();
     },
 
     greet: (peer) => peerOf(peer).wake(),
@@ -299,7 +352,11 @@ export function delivery(init: DeliveryInit): Delivery {
     },
 
     async start() {
-      for (const peer of await store.call('messages.waiting-peers', undefined)) peerOf(peer).wake();
+      const [waiting, notified] = await Promise.all([
+        store.call('messages.waiting-peers', undefined),
+        store.call('sessions.notified-peers', undefined),
+      ]);
+      for (const peer of new Set([...waiting, ...notified])) peerOf(peer).wake();
     },
 
     troubleWith: (peer) => peers.get(peer)?.trouble,

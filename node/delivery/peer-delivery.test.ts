@@ -73,6 +73,7 @@ function create(): PeerDelivery {
       },
       verify: () => verify(),
     },
+    askForPrekeys: async () => [],
     log: silentLog,
     now: () => clock.nowMs,
     random: () => 0,

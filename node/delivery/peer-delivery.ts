@@ -1,7 +1,7 @@
 import type { Logger } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
 import { FrameDecoder } from '../../protocols/framing/frames.ts';
-import { CHAT_LIMITS } from '../../protocols/chat/protocol.ts';
+import { CHAT_LIMITS, encodeSessionNotice } from '../../protocols/chat/protocol.ts';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
 import type { VerifyOptions } from '../silent-connections.ts';
 import type { NodeStore } from '../store/operations.ts';
@@ -23,7 +23,10 @@ const REDEPOSIT_AFTER_MS = 6 * 3600_000;
 /** A stream that broke before this is no sign that the peer is well. */
 const SHORT_LIVED_MS = 1_000;
 
-/** Frames in one envelope: with its signature and padding it stays under 64 KiB. */
+/**
+ * Messages in one blob: with what a bundle adds to each of the shortest ones, and the opening of a session, it stays under 64
+ * KiB.
+ */
 const BUNDLE_BYTES = 60 * 1024;
 
 /** Waiting, as a parameter. */
@@ -34,11 +37,16 @@ export interface Ways {
   /** A chat stream to the peer, dialled by every way there is. */
   openChat(peer: string, options: { signal: AbortSignal }): Promise<OpenChat>;
   /**
-   * Leaves frames in the peer's mailboxes; resolves when one has committed them.
+   * Seals frames and leaves them in the peer's mailboxes; resolves when one has committed them.
    *
+   * @param options.anew in a new session if possible: the peer may not have the present one
    * @throws when there is none, or all refuse; the message says why
    */
-  deposit(peer: string, frames: Uint8Array[], options: { signal: AbortSignal }): Promise<void>;
+  deposit(
+    peer: string,
+    frames: Uint8Array[],
+    options: { signal: AbortSignal; anew?: boolean },
+  ): Promise<void>;
   /** Asks the peer for a sign of life, and drops the connections that give none: then it resolves to false. */
   verify(peer: string, options: VerifyOptions): Promise<boolean>;
 }
@@ -47,6 +55,8 @@ export interface PeerDeliveryInit {
   peer: string;
   store: NodeStore;
   ways: Ways;
+  /** What to say to the peer when it is here, about prekeys. */
+  askForPrekeys: () => Promise<Uint8Array[]>;
   log: Logger;
   now: () => number;
   random: () => number;
@@ -70,7 +80,7 @@ export interface PeerDelivery {
 }
 
 export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
-  const { peer, store, ways, log, now, random, sleep, signal } = init;
+  const { peer, store, ways, askForPrekeys, log, now, random, sleep, signal } = init;
   const trouble: PeerDelivery['trouble'] = { dial: undefined, mailbox: undefined };
   let live: LiveSender | undefined;
   /** Attempts that failed in a row, and when the last one did. */
@@ -97,11 +107,35 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   const complain = (what: string, peer: string, error: unknown): void =>
     (error instanceof StoreError ? log : log.error)(what, peer, error);
 
-  const payAcks = async (send: (frames: Uint8Array[]) => Promise<void> | void): Promise<void> => {
-    const { answers, held } = await store.call('messages.acks', { peer, owedOnly: true });
-    if (answers.length === 0) return;
-    await send(answers);
-    await store.call('messages.acks-paid', { peer, held });
+  /**
+   * Acknowledgements that are owed, and what the peer has to be told of its sessions. That one was opened here is `urgent`
+   * to nobody: through a mailbox it waits for something to go with, as its blob would be answered with another.
+   */
+  const owed = async () => {
+    const [{ answers, ...acks }, notices] = await Promise.all([
+      store.call('messages.acks', { peer, owedOnly: true }),
+      store.call('sessions.notices', { peer }),
+    ]);
+    const isNoticed = notices.opened.length + notices.lost.length > 0;
+    return {
+      frames: isNoticed ? [...answers, encodeSessionNotice(notices)] : answers,
+      hasLost: notices.lost.length > 0,
+      urgent: answers.length + notices.lost.length > 0,
+      async paid() {
+        await Promise.all([
+          ...(answers.length > 0 ? [store.call('messages.acks-paid', { peer, ...acks })] : []),
+          ...(isNoticed ? [store.call('sessions.notices-paid', { peer, ...notices })] : []),
+        ]);
+      },
+    };
+  };
+
+  const payStored = async (): Promise<void> => {
+    const { frames, hasLost, urgent, paid } = await owed();
+    if (!urgent) return;
+    // A peer that has lost its session may have lost ours, too.
+    await ways.deposit(peer, frames, { signal, anew: hasLost });
+    await paid();
   };
 
   /** Leaves what of a chain is not there yet, or all of it when that is long ago. Stops when the peer is here. */
@@ -137,7 +171,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   const depositAll = async (): Promise<void> => {
     try {
       for (const pending of await store.call('messages.pending', { peer })) await depositChain(pending);
-      if (live === undefined) await payAcks((frames) => ways.deposit(peer, frames, { signal }));
+      if (live === undefined) await payStored();
       trouble.mailbox = undefined;
     } catch (error) {
       if (signal.aborted) return;
@@ -159,14 +193,25 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     return depositing;
   };
 
-  const payLive = async (sender: LiveSender): Promise<void> => payAcks((frames) => sender.write(frames));
+  const payLive = async (sender: LiveSender): Promise<void> => {
+    const { frames, paid } = await owed();
+    if (frames.length === 0) return;
+    sender.write(frames);
+    await paid();
+  };
+
+  const greetLive = async (sender: LiveSender): Promise<void> => {
+    const asked = await askForPrekeys();
+    if (asked.length > 0) sender.write(asked);
+    await payLive(sender);
+  };
 
   /**
    * Pays on a stream that has been open for a while. That messages came through the mailbox beside it may mean that it
    * leads nowhere, and what goes out on it counts as paid.
    */
   const payVerified = async (sender: LiveSender): Promise<void> => {
-    if ((await store.call('messages.acks', { peer, owedOnly: true })).answers.length === 0) return;
+    if (!(await owed()).urgent) return;
     if ((await sender.verify()) && live === sender) await payLive(sender);
   };
 
@@ -178,7 +223,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     fresh = false;
     trouble.dial = undefined;
     try {
-      await Promise.all([sender.run(), payLive(sender)]);
+      await Promise.all([sender.run(), greetLive(sender)]);
       if (now() - sinceMs < SHORT_LIVED_MS) throw new Error('the peer closed the stream at once');
     } catch (error) {
       sender.close();
@@ -235,10 +280,8 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   const hasWork = async (): Promise<boolean> => {
     if (fresh) return true;
     try {
-      return (
-        (await store.call('messages.pending', { peer })).length > 0 ||
-        (await store.call('messages.acks', { peer, owedOnly: true })).answers.length > 0
-      );
+      if ((await store.call('messages.pending', { peer })).length > 0) return true;
+      return (await owed()).urgent;
     } catch (error) {
       complain('the outbox for %s could not be read: %e', peer, error);
       return true;

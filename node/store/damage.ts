@@ -21,3 +21,13 @@ export function storedRow<Row>(row: object | undefined, what: string): Row {
   if (row === undefined) throw new StoreError(`${what} is not there`, 'corrupt');
   return row as Row;
 }
+
+/** What a row has; undefined where it is damaged, for rows without which all goes on as if they were lost. */
+export function unlessDamaged<Value>(read: () => Value): Value | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return undefined;
+  }
+}

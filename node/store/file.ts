@@ -40,6 +40,8 @@ export function openNodeStore(
     key.fill(0);
     const sealed = sealedColumns(sealer);
     migrate(database, sealed);
+    // Keys are used and deleted: what a row had is not to stay in the file. (The log has it until it is written over.)
+    database.exec('PRAGMA secure_delete = ON');
     checkDataKey(database, sealed);
     return { ...nodeStore(database, sealed, onDamage), sealer };
   } catch (error) {

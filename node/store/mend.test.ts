@@ -167,9 +167,10 @@ void test('a bit that turned over in a message is found', (t) => {
 void test('of a store that is cut off, or has no beginning, what is there is saved', (t) => {
   const { file, folder } = adasStore(t);
   const whole = readFileSync(file);
-  const half = repaired(folder, whole.subarray(0, whole.byteLength / 2));
-  assert.ok(textsOf(half.store).length > COUNT / 4);
-  half.store.close();
+  // The pages of tables that are nearly empty come first.
+  const cut = repaired(folder, whole.subarray(0, Math.floor(whole.byteLength * 0.75)));
+  assert.ok(textsOf(cut.store).length > COUNT / 4);
+  cut.store.close();
   const headless = repaired(folder, Buffer.concat([Buffer.alloc(8 * 1024), whole.subarray(8 * 1024)]));
   assert.equal(textsOf(headless.store).length, 2 * COUNT);
   headless.store.close();

@@ -94,6 +94,12 @@ export function mendNodeStore(database: DatabaseSync, sealed: SealedColumns): No
     DELETE FROM chains WHERE peer NOT IN (SELECT id FROM peers) OR direction NOT IN (${OUTGOING}, ${INCOMING});
     DELETE FROM contacts WHERE peer NOT IN (SELECT id FROM peers);
     DELETE FROM verifications WHERE peer NOT IN (SELECT id FROM peers);
+    -- Of what is saved nobody knows how old it is: nothing is sealed with keys that may have been used.
+    DELETE FROM outgoing_sessions;
+    DELETE FROM received_prekeys;
+    DELETE FROM incoming_sessions WHERE peer NOT IN (SELECT id FROM peers);
+    DELETE FROM session_notices WHERE peer NOT IN (SELECT id FROM peers);
+    DELETE FROM own_prekeys WHERE peer NOT IN (SELECT id FROM peers);
   `);
 
   const { dropped, remade } = dropDamagedMessages(database, sealed);

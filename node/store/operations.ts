@@ -11,7 +11,11 @@ import { outgoingTable } from './outgoing.ts';
 import type { OutgoingOperations } from './outgoing.ts';
 import { peopleTable } from './people.ts';
 import type { PeopleOperations } from './people.ts';
+import { prekeysTable } from './prekeys.ts';
+import type { PrekeysOperations } from './prekeys.ts';
 import type { SealedColumns } from './sealed-columns.ts';
+import { sessionsTable } from './sessions.ts';
+import type { SessionsOperations } from './sessions.ts';
 import { statesTable } from './states.ts';
 import { boundedStrangers } from './strangers.ts';
 import type { StatesOperations } from './states.ts';
@@ -26,6 +30,8 @@ export type NodeOperations = OutgoingOperations &
   HistoryOperations &
   TextsOperations &
   PeopleOperations &
+  SessionsOperations &
+  PrekeysOperations &
   VerificationOperations;
 
 /** The daemon's store, as its other parts hold it. */
@@ -44,6 +50,9 @@ export function nodeStore(
   const chains = openChains(database, sealed);
   const held = heldMessages(database, sealed);
   const strangers = boundedStrangers(database, chains, incomingTable(database, sealed, chains, held));
+  const selectKnown = database.prepare(
+    'SELECT 1 FROM contacts WHERE peer = ?1 UNION ALL SELECT 1 FROM chains WHERE peer = ?1 LIMIT 1',
+  );
   return {
     database,
     operations: {
@@ -54,6 +63,12 @@ export function nodeStore(
       ...textsTable(database, sealed, chains, onDamage),
       ...peopleTable(database, sealed, chains),
       ...verificationTable(database, sealed, chains),
+      ...sessionsTable(database, sealed, chains, {
+        receive: strangers.operations['messages.receive'],
+        isKnown: (peer) => selectKnown.get(peer) !== undefined,
+        isBlocked: () => false,
+      }),
+      ...prekeysTable(database, sealed, chains),
     },
     rolledBack: () => {
       chains.forget();

@@ -35,6 +35,12 @@ export interface SealedColumns {
   mark: SealedColumn<Numbered>;
   reason: SealedColumn<Numbered>;
   meta: SealedColumn<[key: Uint8Array]>;
+  outgoingSession: SealedColumn<[peer: number, sessionIndex: Uint8Array]>;
+  incomingSession: SealedColumn<[peer: number, sessionIndex: Uint8Array]>;
+  /** The id of the session. */
+  notice: SealedColumn<[peer: number, kind: number, sessionIndex: Uint8Array]>;
+  ownPrekey: SealedColumn<[prekeyIndex: Uint8Array]>;
+  receivedPrekey: SealedColumn<[peer: number, prekeyIndex: Uint8Array]>;
   /** Keyed hashes to look up by. */
   peerIdIndex: (peerId: string) => Buffer;
   petnameIndex: (petname: string) => Buffer;
@@ -44,6 +50,9 @@ export interface SealedColumns {
   /** Of a name and the peer id that it has come to stand for. */
   changeIndex: (name: string, peerId: string) => Buffer;
   metaIndex: (key: string) => Buffer;
+  sessionIndex: (id: Uint8Array) => Buffer;
+  prekeyIndex: (id: Uint8Array) => Buffer;
+  mailboxIndex: (peerId: string) => Buffer;
 }
 
 const decoder = new TextDecoder();
@@ -72,6 +81,10 @@ export function sealedColumns(sealer: RowSealer): SealedColumns {
     const index = sealer.index(name);
     return (first, second) => index(`${first}\n${second}`);
   };
+  const indexOfId = (name: string): ((id: Uint8Array) => Buffer) => {
+    const index = sealer.index(name);
+    return (id) => index(Buffer.from(id).toString('hex'));
+  };
   return {
     body: column('messages.body'),
     formerBody: column('former_places.body'),
@@ -90,11 +103,19 @@ export function sealedColumns(sealer: RowSealer): SealedColumns {
     mark: column('verifications.mark'),
     reason: column('failures.reason'),
     meta: column('meta.value'),
+    outgoingSession: column('outgoing_sessions.session'),
+    incomingSession: column('incoming_sessions.session'),
+    notice: column('session_notices.session'),
+    ownPrekey: column('own_prekeys.prekey'),
+    receivedPrekey: column('received_prekeys.prekey'),
     peerIdIndex: sealer.index('peers.peer_id'),
     petnameIndex: sealer.index('contacts.petname'),
     nameIndex: sealer.index('pins.name'),
     placeIndex: indexOfTwo('pins.place'),
     changeIndex: indexOfTwo('key_changes.change'),
     metaIndex: sealer.index('meta.key'),
+    sessionIndex: indexOfId('sessions.id'),
+    prekeyIndex: indexOfId('prekeys.id'),
+    mailboxIndex: sealer.index('own_prekeys.mailbox'),
   };
 }

@@ -178,6 +178,22 @@ export function statesTable(database: DatabaseSync, sealed: SealedColumns, chain
       return changedAt(chain, news);
     },
 
+    /** What mailboxes keep of ours is of no use to the other end: what is not delivered is left there again. */
+    'messages.unstored': ({ peer: peerId }: { peer: string }): ChangedBatch[] => {
+      const peer = chains.findPeer(peerId);
+      const stored = (peer === undefined ? [] : chains.ofPeer(peer, OUTGOING)).filter(
+        (chain) => chain.stored.length > 0,
+      );
+      const batches = stored.map((chain) => {
+        const batch = changedAt(chain, withoutRanges(chain.stored, chain.delivered));
+        chain.stored = [];
+        chains.touch(chain);
+        return batch;
+      });
+      chains.flush();
+      return batches;
+    },
+
     /** The other end will never accept this one. */
     'messages.refused': ({
       peer,
