@@ -14,6 +14,10 @@ export interface Decoder {
   refusals: readonly string[];
   /** Well-formed inputs, from which bad ones are made. At least one of each kind of message. */
   samples(): Promise<Uint8Array[]> | Uint8Array[];
+  /** Inputs that somebody made who knows the format, and how to sign. Each has to be refused. Others are made of them, too. */
+  forged?(): Promise<Uint8Array[]> | Uint8Array[];
+  /** What an input that is refused may not change: compared before and after each. */
+  state?(): Uint8Array;
   /** What it may allocate for each byte of an input, where that is more than for others. */
   allocatedPerByte?: number;
   /** Inputs that were once read wrongly, in hexadecimal. They are tried first. */
@@ -37,5 +41,7 @@ export interface Subject {
   /** The program that serves it, and the protocol's id; absent for a format that travels inside others. */
   served?: readonly { by: 'daemon' | 'bootstrap'; protocol: string }[];
   decoders: readonly Decoder[];
+  /** So many inputs each decoder is given in a run of some minutes, before the decoders of others are given more. */
+  leastInputs?: number;
   floods?: readonly Flood[];
 }

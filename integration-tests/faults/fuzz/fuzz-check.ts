@@ -104,6 +104,7 @@ export async function checkDecoder(
     cpuMs: maxCpuMs + CPU_MS_PER_BYTE * input.byteLength,
     bytes: MAX_ALLOCATED_BYTES + allocatedPerByte * input.byteLength,
   };
+  const state = decoder.state?.();
   const allocatedBefore = allocatedBytes();
   const startedMs = performance.now();
   let outcome: Outcome = { refusedAs: undefined };
@@ -120,5 +121,7 @@ export async function checkDecoder(
   if (tookMs > limit.cpuMs || allocatedBytes() - allocatedBefore > limit.bytes)
     await checkCost(decoder, input, limit);
   if (outcome.refusedAs === undefined) await checkRoundTrip(decoder, value);
+  else if (state !== undefined && Buffer.compare(state, decoder.state!()) !== 0)
+    throw new DecoderFault(`refused with ${outcome.refusedAs}, and something is changed`);
   return outcome;
 }

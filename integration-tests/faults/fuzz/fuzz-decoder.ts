@@ -34,6 +34,8 @@ export interface DecoderRun {
   timeLimitMs?: number | undefined;
   /** Plays one failure again. */
   path?: string | undefined;
+  /** Leaves out what inputs are made of: it was tried before. */
+  goesOn?: boolean;
   /** Is told of each input before the decoder is, and of how many there have been. */
   onInput?: (input: Uint8Array, count: number) => void;
 }
@@ -49,7 +51,7 @@ function reasonOf(error: unknown): string {
  * inputs. An input that fails is made as small as can be first.
  */
 export async function fuzzDecoder(decoder: Decoder, run: DecoderRun): Promise<DecoderReport> {
-  const { seed, inputs, timeLimitMs, path, onInput = () => undefined } = run;
+  const { seed, inputs, timeLimitMs, path, goesOn = false, onInput = () => undefined } = run;
   const startedMs = performance.now();
   const report: DecoderReport = {
     decoder: decoder.name,
@@ -71,11 +73,13 @@ export async function fuzzDecoder(decoder: Decoder, run: DecoderRun): Promise<De
   };
   const begin = async (): Promise<void> => {
     const regressions = (decoder.regressions ?? []).map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
-    for (const input of [...samples, ...regressions]) {
+    for (const input of [...samples, ...forged, ...regressions]) {
       try {
         const { refusedAs } = await attempt(input);
         if (refusedAs !== undefined && samples.includes(input))
           throw new DecoderFault(`a sample is refused with ${refusedAs}`);
+        if (refusedAs === undefined && forged.includes(input))
+          throw new DecoderFault('a forgery is accepted');
       } catch (error) {
         fail(input, error);
         return;
@@ -85,10 +89,17 @@ export async function fuzzDecoder(decoder: Decoder, run: DecoderRun): Promise<De
 
   // Copies, as plain as what is made of them: samples may be Buffers, or views on something larger.
   const samples = (await decoder.samples()).map((sample) => new Uint8Array(sample));
-  if (path === undefined) await begin();
+  const forged = ((await decoder.forged?.()) ?? []).map((each) => new Uint8Array(each));
+  // As often as from forgeries, inputs are made from what is in order, which gets further.
+  const inOrder = Array.from(
+    { length: Math.max(samples.length, forged.length) },
+    (_, index) => samples[index % samples.length]!,
+  );
+  const origins = [...inOrder, ...forged];
+  if (path === undefined && !goesOn) await begin();
   if (report.failure === null) {
     const details = await fc.check(
-      fc.asyncProperty(recipes, async (recipe) => void (await attempt(mutate(samples, recipe)))),
+      fc.asyncProperty(recipes, async (recipe) => void (await attempt(mutate(origins, recipe)))),
       {
         seed,
         numRuns: inputs,
@@ -98,7 +109,7 @@ export async function fuzzDecoder(decoder: Decoder, run: DecoderRun): Promise<De
     );
     if (details.failed && details.counterexample !== null)
       fail(
-        mutate(samples, details.counterexample[0]),
+        mutate(origins, details.counterexample[0]),
         details.errorInstance,
         details.counterexamplePath ?? '',
       );

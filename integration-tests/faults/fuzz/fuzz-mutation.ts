@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { randomFrom } from '../../harness/random.ts';
 import { changeField, EDGES, varint } from './fuzz-fields.ts';
+import { SMALL_ORDER_POINTS } from './fuzz-points.ts';
 
 /** One change to an input: which, and three numbers that say where and how. */
 type Step = readonly [kind: number, where: number, what: number, how: number];
@@ -103,6 +104,17 @@ const TOKENS: readonly Uint8Array[] = [
   ].map((text) => new Uint8Array(Buffer.from(text))),
 ];
 
+/** What stands in fields of a fixed length when somebody means harm: no key, no signature, no end, no time. */
+const BLOCKS: readonly Uint8Array[] = [
+  ...[2, 8, 16, 32, 64].flatMap((length) => [new Uint8Array(length), new Uint8Array(length).fill(0xff)]),
+  ...EDGES.map((edge) => {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, edge);
+    return bytes;
+  }),
+  ...SMALL_ORDER_POINTS,
+];
+
 function splice(bytes: Uint8Array, start: number, end: number, between: Uint8Array): Uint8Array {
   const out = new Uint8Array(start + between.byteLength + (bytes.byteLength - end));
   out.set(bytes.subarray(0, start));
@@ -126,6 +138,9 @@ function randomBytes(seed: number, length: number): Uint8Array {
 function longLength(how: number, longest: number): number {
   return how % 16 === 0 ? how % longest : how % 64;
 }
+
+/** A signature, a key and what stands between, counted from the end of an input. */
+const OUTER_BYTES = 128;
 
 /** What can be done to an input. Every kind makes something of every input, be it empty. */
 const KINDS: readonly ((
@@ -188,6 +203,14 @@ const KINDS: readonly ((
     return piece.byteLength === 0
       ? bytes
       : splice(bytes, start, start, repeated(piece, 1 + longLength(how, 20_000)));
+  },
+  /** From the end as often as from the beginning, where the fields are that follow something long. */
+  function overwrite(bytes, [where, what, how]) {
+    const out = bytes.slice();
+    const block = BLOCKS[what % BLOCKS.length]!.subarray(0, out.byteLength);
+    const room = out.byteLength - block.byteLength + 1;
+    out.set(block, how % 2 === 0 ? where % room : room - 1 - (where % Math.min(room, OUTER_BYTES)));
+    return out;
   },
   function wireType(bytes, [where, what]) {
     const out = bytes.slice();

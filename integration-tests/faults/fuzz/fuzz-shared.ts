@@ -1,7 +1,7 @@
 import type { DecoderRun } from './fuzz-decoder.ts';
 
 /** A decoder for a thread to fuzz. */
-export interface FuzzJob extends Pick<DecoderRun, 'seed' | 'inputs' | 'timeLimitMs' | 'path'> {
+export interface FuzzJob extends Pick<DecoderRun, 'seed' | 'inputs' | 'timeLimitMs' | 'path' | 'goesOn'> {
   decoder: string;
 }
 

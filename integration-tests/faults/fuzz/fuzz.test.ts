@@ -89,6 +89,24 @@ void test('what no decoder may do is found', async () => {
   await assert.rejects(checkDecoder(slow, input, 5), fault);
 });
 
+void test('a forgery that is accepted is found, and so is a refusal that changes something', async () => {
+  const taking = decoder((bytes) => bytes.slice(), { forged: () => [Uint8Array.of(9)] });
+  const { failure } = await fuzzDecoder(taking, { seed: 1, inputs: 10 });
+  assert.match(failure!.why, /a forgery is accepted/);
+  assert.equal(failure!.input, '09');
+
+  const kept = Uint8Array.of(1);
+  const leaky = decoder(
+    () => {
+      kept.fill(0);
+      throw new SyntaxError('no');
+    },
+    { state: () => kept.slice() },
+  );
+  await assert.rejects(checkDecoder(leaky, Uint8Array.of(1)), { name: 'DecoderFault' });
+  assert.deepEqual(await checkDecoder(leaky, Uint8Array.of(1)), { refusedAs: 'SyntaxError' });
+});
+
 void test('what is refused by name is no fault, and what is accepted is counted', async () => {
   const json = decoder((bytes) => JSON.parse(textFrom(bytes)) as unknown, {
     samples: () => [Buffer.from('{"a":[1,"ß"]}')],

@@ -3,7 +3,7 @@ import { setInterval } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { randomFrom } from '../../harness/random.ts';
 import type { DecoderReport } from './fuzz-decoder.ts';
-import { allDecoders } from './fuzz-subjects.ts';
+import { leastInputs } from './fuzz-subjects.ts';
 import { SHARED_BYTES, SHARED_HEAD } from './fuzz-shared.ts';
 import type { FuzzJob } from './fuzz-shared.ts';
 
@@ -98,44 +98,123 @@ function seedFor(seed: number, decoder: string): number {
   return Math.floor(randomFrom(mixed)() * 2 ** 31);
 }
 
+/** The two halves of the time: one for all decoders alike, one for those that are to be given `leastInputs`. */
+const EQUAL_SHARE = 0.5;
+
+/** A turn in which each decoder has less time than this is not worth its while. */
+const SHORTEST_SHARE_MS = 200;
+
 /**
  * Fuzzes decoders: each is given mutations of well-formed inputs, and has to take them or refuse them with an error of its
- * kind, in bounded time and memory. The same seed gives the same inputs.
+ * kind, in bounded time and memory, and without a change to anything where it refuses. The same seed gives the same inputs.
+ *
+ * With a limit of time, all have the same time at first. Then those that are short of their subject's `leastInputs` have
+ * what is left, until they got them, and then all again.
  *
  * @throws the signal's reason
  */
 export async function fuzz(init: FuzzInit): Promise<FuzzReport> {
   const { seed, inputs, minutes, only, path, threads = 2, signal, log } = init;
   const startedMs = performance.now();
-  const names = (await allDecoders(only)).map(({ name }) => name);
-  if (names.length === 0) throw new RangeError(`there is no decoder ${only}`);
-  const share = minutes === undefined ? undefined : (minutes * 60_000 * threads) / names.length;
-  const jobs = names.map((decoder) => ({
-    decoder,
-    // A path leads somewhere only with the seed it was reported with.
-    seed: path === undefined ? seedFor(seed, decoder) : seed,
-    inputs,
-    timeLimitMs: share,
-    path,
+  const decoders = (await leastInputs(only)).map(({ name, least }) => ({
+    name,
+    least: Math.min(least, inputs),
   }));
-  const decoders: DecoderReport[] = [];
-  const work = async (): Promise<void> => {
-    let thread = new FuzzThread();
-    try {
-      for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
-        const report = await thread.run(job, signal);
-        decoders.push(report);
-        log(describe(report));
-        if (report.failure === null) continue;
-        await thread.stop();
-        thread = new FuzzThread();
-      }
-    } finally {
-      await thread.stop();
-    }
+  if (decoders.length === 0) throw new RangeError(`there is no decoder ${only}`);
+  const deadlineMs = minutes === undefined ? undefined : startedMs + minutes * 60_000;
+  const reports = new Map<string, DecoderReport>();
+  await using pool = fuzzThreads(Math.min(threads, decoders.length), signal);
+
+  /** The names of those that have not failed and were given fewer inputs. */
+  const below = (goalOf: (decoder: { least: number }) => number): string[] =>
+    decoders.flatMap((decoder) => {
+      const { inputs: had, failure } = reports.get(decoder.name) ?? { inputs: 0, failure: null };
+      return failure === null && had < goalOf(decoder) ? [decoder.name] : [];
+    });
+
+  let turns = 0;
+  /** Gives each of these decoders as much of the time as the others; false when too little was left for it. */
+  const turn = async (
+    names: readonly string[],
+    goalOf: (name: string) => number,
+    part = 1,
+  ): Promise<boolean> => {
+    const left = deadlineMs === undefined ? undefined : (deadlineMs - performance.now()) * part;
+    const share = left === undefined ? undefined : left / Math.ceil(names.length / threads);
+    if (names.length === 0 || (turns > 0 && share !== undefined && share < SHORTEST_SHARE_MS)) return false;
+    // A path leads somewhere only with the seed it was reported with.
+    const seedOf = (name: string): number => seedFor(seed, turns === 0 ? name : `${name} ${turns}`);
+    const jobs = names.map((decoder) => ({
+      decoder,
+      seed: path === undefined ? seedOf(decoder) : seed,
+      inputs: goalOf(decoder) - (reports.get(decoder)?.inputs ?? 0),
+      timeLimitMs: share === undefined ? undefined : Math.max(1, share),
+      path,
+      goesOn: reports.has(decoder),
+    }));
+    for (const report of await pool.run(jobs))
+      reports.set(report.decoder, together(reports.get(report.decoder), report));
+    turns++;
+    return true;
   };
-  await Promise.all(Array.from({ length: Math.min(threads, names.length) }, work));
-  return { seed, decoders, seconds: (performance.now() - startedMs) / 1000 };
+
+  const leastOf = new Map(decoders.map(({ name, least }) => [name, least]));
+  const everyInput = (): number => inputs;
+  await turn(below(everyInput), everyInput, deadlineMs === undefined ? 1 : EQUAL_SHARE);
+  if (deadlineMs !== undefined && path === undefined) {
+    while (
+      await turn(
+        below(({ least }) => least),
+        (name) => leastOf.get(name)!,
+      )
+    );
+    while (await turn(below(everyInput), everyInput));
+  }
+
+  const all = decoders.map(({ name }) => reports.get(name)!);
+  for (const report of all) log(describe(report));
+  return { seed, decoders: all, seconds: (performance.now() - startedMs) / 1000 };
+}
+
+/** So many threads, each of which takes the next job when it has done one. */
+function fuzzThreads(
+  count: number,
+  signal: AbortSignal,
+): AsyncDisposable & { run(jobs: FuzzJob[]): Promise<DecoderReport[]> } {
+  const threads = Array.from({ length: count }, () => new FuzzThread());
+  return {
+    async run(jobs) {
+      const reports: DecoderReport[] = [];
+      const work = async (index: number): Promise<void> => {
+        for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+          const report = await threads[index]!.run(job, signal);
+          reports.push(report);
+          if (report.failure === null) continue;
+          await threads[index]!.stop();
+          threads[index] = new FuzzThread();
+        }
+      };
+      await Promise.all(threads.map((_, index) => work(index)));
+      return reports;
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(threads.map((thread) => thread.stop()));
+    },
+  };
+}
+
+/** Two reports of one decoder as one. */
+function together(before: DecoderReport | undefined, report: DecoderReport): DecoderReport {
+  if (before === undefined) return report;
+  const refused = { ...before.refused };
+  for (const [name, count] of Object.entries(report.refused)) refused[name] = (refused[name] ?? 0) + count;
+  return {
+    ...report,
+    inputs: before.inputs + report.inputs,
+    accepted: before.accepted + report.accepted,
+    refused,
+    seconds: before.seconds + report.seconds,
+  };
 }
 
 /** A report in a line; in several where it failed. */

@@ -6,7 +6,7 @@ import {
 import { countersign, openProposal, verifyCertificate } from '../../../protocols/phonebook/certificate.ts';
 import type { NameCertificate, Proposal } from '../../../protocols/phonebook/certificate.ts';
 import { normaliseName } from '../../../protocols/phonebook/name.ts';
-import { ada, certify, NOW_MS, phonebook } from '../fuzz/fuzz-papers.ts';
+import { ada, ben, certify, NOW_MS, phonebook } from '../fuzz/fuzz-papers.ts';
 import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Subject } from '../subject.ts';
 
@@ -35,14 +35,65 @@ function payload({ seq, expiresMs, ...certificate }: NameCertificate): Uint8Arra
   );
 }
 
+const [whole] = samples;
+const fields = fromBinary(NameCertificateSchema, whole.certificate);
+const adas: NameCertificate = await verifyCertificate(whole.certificate, { nowMs: NOW_MS });
+
+const withSignatures = (signatures: {
+  ownerSignature?: Uint8Array;
+  phonebookSignature?: Uint8Array;
+}): Uint8Array =>
+  toBinary(NameCertificateSchema, create(NameCertificateSchema, { ...fields, ...signatures }));
+
+const ownersText = Buffer.concat([OWNER_DOMAIN, fields.payload]);
+const NO_SIGNATURE = new Uint8Array(64);
+
+/** Signed by others, for something else, or not at all. */
+const misattributed = [
+  withSignatures({ ownerSignature: await ben.sign(ownersText) }),
+  withSignatures({ ownerSignature: await ada.sign(fields.payload) }),
+  withSignatures({ ownerSignature: fields.phonebookSignature }),
+  withSignatures({ ownerSignature: NO_SIGNATURE }),
+];
+
+/** And by others than the phonebook. */
+const notGiven = [
+  whole.proposal,
+  await countersign(ada, await openProposal(whole.proposal)),
+  await countersign(ben, await openProposal(whole.proposal)),
+  withSignatures({ phonebookSignature: fields.ownerSignature }),
+  withSignatures({ phonebookSignature: NO_SIGNATURE }),
+  withSignatures({
+    phonebookSignature: fromBinary(NameCertificateSchema, samples[1].certificate).phonebookSignature,
+  }),
+];
+
+/** What no payload may say, whoever signed it. */
+const misstated = [
+  { ...adas, name: 'Ada' },
+  { ...adas, name: '' },
+  { ...adas, owner: ben.publicKey.toString() },
+  { ...adas, owner: 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N' },
+  { ...adas, phonebook: ben.publicKey.toString() },
+  { ...adas, phonebook: '' },
+  { ...adas, seq: 0 },
+  { ...adas, seq: 2 ** 53 },
+  { ...adas, seq: 2 ** 63 },
+  { ...adas, expiresMs: NOW_MS },
+  { ...adas, expiresMs: 2 ** 53 },
+  { ...adas, expiresMs: Number.MAX_SAFE_INTEGER },
+].map(payload);
+
 export const subject: Subject = {
   name: 'certificate',
+  leastInputs: 100_000,
   decoders: [
     {
       name: 'name certificate',
       decode: (bytes) => verifyCertificate(bytes, { nowMs: NOW_MS }),
       refusals: ['InvalidCertificateError'],
       samples: () => samples.map(({ certificate }) => certificate),
+      forged: () => [...misattributed, ...notGiven],
     },
     {
       name: 'name certificate proposal',
@@ -51,6 +102,7 @@ export const subject: Subject = {
         toBinary(NameCertificateSchema, create(NameCertificateSchema, { ...proposal })),
       refusals: ['InvalidCertificateError', 'InvalidNameError'],
       samples: () => samples.map(({ proposal }) => proposal),
+      forged: () => misattributed,
     },
     {
       name: 'name certificate payload, signed',
@@ -58,6 +110,7 @@ export const subject: Subject = {
       encode: payload,
       refusals: ['InvalidCertificateError'],
       samples: () => samples.map(({ certificate }) => payloadOf(certificate)),
+      forged: () => misstated,
     },
     {
       name: 'name',

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatInvite, parseInvite } from '../../../node/invite.ts';
 import type { Invite } from '../../../node/invite.ts';
 import { parsePeerId } from '../../../node/peer-ids.ts';
-import { ada, ADDRESSES } from '../fuzz/fuzz-papers.ts';
+import { ada, ADDRESSES, ben } from '../fuzz/fuzz-papers.ts';
 import { textFrom } from '../fuzz/fuzz-mutation.ts';
 import type { Subject } from '../subject.ts';
 
@@ -28,8 +28,28 @@ function readTwice(text: string): Invite {
   return kept;
 }
 
+const bare = `tincan:${invite.peerId}`;
+
+/** Each is wrong in one thing only. */
+const forged = [
+  'tincan:',
+  bare.slice(0, -1),
+  `${bare}?n=ada&n=ben`,
+  `${bare}?n=a da`,
+  `${bare}?t=AAAA&t=BBBB`,
+  `${bare}?t=`,
+  `${bare}?t=${'A'.repeat(65)}`,
+  `${bare}?t=AA*AA`,
+  `${bare}?a=`,
+  `${bare}?a=${ADDRESSES[0]}/p2p/${ben.publicKey.toString()}`,
+  `${bare}?${`a=${ADDRESSES[0]}&`.repeat(7)}`,
+  `${bare}?later=%`,
+  `${bare}?later=${'x'.repeat(2000)}`,
+];
+
 export const subject: Subject = {
   name: 'invite',
+  leastInputs: 100_000,
   decoders: [
     {
       name: 'invite in text',
@@ -43,6 +63,7 @@ export const subject: Subject = {
           formatInvite({ ...invite, name: 'łukasz', multiaddrs: ADDRESSES.slice(0, 1) }),
           `${formatInvite({ ...invite, multiaddrs: [] })}&later=1`,
         ].map(bytes),
+      forged: () => forged.map(bytes),
     },
     {
       name: 'peer id in text',

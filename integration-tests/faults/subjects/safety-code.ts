@@ -14,6 +14,7 @@ const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 
 export const subject: Subject = {
   name: 'safety-code',
+  leastInputs: 100_000,
   decoders: [
     {
       name: 'safety code',

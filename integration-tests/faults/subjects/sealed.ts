@@ -1,56 +1,51 @@
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
-import {
-  decodeIncoming,
-  encodeIncoming,
-  takeInSession,
-  takeSealed,
-} from '../../../node/sessions/incoming.ts';
+import { encrypt, keyOf } from '../../../node/sessions/chain.ts';
+import { takeInSession, takeSealed } from '../../../node/sessions/incoming.ts';
 import type { Taken } from '../../../node/sessions/incoming.ts';
-import {
-  confirmed,
-  decodeOutgoing,
-  encodeOutgoing,
-  seal,
-  startSession,
-} from '../../../node/sessions/outgoing.ts';
-import { decodeOwnPrekey, encodeOwnPrekey, makePrekey } from '../../../node/sessions/prekeys.ts';
-import { openPrekey, PREKEY_BYTES, signPrekey } from '../../../protocols/mailbox/prekey.ts';
-import type { Prekey } from '../../../protocols/mailbox/prekey.ts';
+import { startSession } from '../../../node/sessions/outgoing.ts';
 import { layOutSealed, readSealed, readSealedBody, sessionIdOf } from '../../../protocols/mailbox/sealed.ts';
-import { ada, ben, NOW_MS } from '../fuzz/fuzz-papers.ts';
+import type { OpeningBody } from '../../../protocols/mailbox/sealed.ts';
+import { ada, NOW_MS, phonebook } from '../fuzz/fuzz-papers.ts';
+import { SMALL_ORDER_POINTS } from '../fuzz/fuzz-points.ts';
+import {
+  content,
+  first,
+  firstBlobOf,
+  nonce,
+  overwritten,
+  prekey,
+  prekeyState,
+  recipient,
+  second,
+  session,
+  sessionState,
+  started,
+  stranger,
+  third,
+} from '../fuzz/fuzz-sessions.ts';
 import type { Subject } from '../subject.ts';
 
-const PREKEY_CONTEXT = Buffer.from('tincan-mailbox-prekey-v1:');
+/** Where the parts of a blob are. */
+const SESSION_ID_AT = 2;
+const COUNTER_AT = 18;
+const PREKEY_ID_AT = 32;
+const KEM_AT = 48;
+const X25519_AT = KEM_AT + 1088;
+const OPENING_HEADER_BYTES = KEM_AT + 1120;
 
-const owner = peerIdFromPrivateKey(ben);
-const recipient = ben.publicKey.toMultihash().bytes;
-const nonce = new Uint8Array(12).fill(3);
-const content = new Uint8Array(300).fill(7);
+const blobs = [first.blob, third.blob, second.blob];
 
-const { prekey, bundle } = await makePrekey(ben, {
-  kind: 'one-time',
-  expiresMs: NOW_MS + 1e9,
-  secretKey: new Uint8Array(32).fill(1),
-});
-const started = await startSession(ada, {
-  recipient,
-  prekey,
-  nowMs: NOW_MS,
-  coins: new Uint8Array(64).fill(2),
-});
-const opening = seal(started, content, { nonce });
-const second = seal(opening.session, content, { nonce });
-const inSession = seal(confirmed(second.session), content, { nonce });
-// The second one first, so that there is a key left for the first.
-const { session } = await takeSealed(readSealed(second.blob), { recipient, nowMs: NOW_MS, prekey });
-const blobs = [opening.blob, inSession.blob, second.blob];
+const own = started.opening!;
+const NO_SIGNATURE = new Uint8Array(64);
 
-/** What is in the header has to lead to the same header again; the session's id is made to fit, as nothing else gets past it. */
+/** A session id that fits what is in the header, as nothing else gets past it. */
 function fitted(bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
-  if (copy.byteLength >= 1168 && copy[1] === 1) {
-    const id = sessionIdOf({ prekeyId: copy.subarray(32, 48), kemCiphertext: copy.subarray(48, 1168) });
-    copy.set(id, 2);
+  if (copy.byteLength >= OPENING_HEADER_BYTES && copy[1] === 1) {
+    const id = sessionIdOf({
+      prekeyId: copy.subarray(PREKEY_ID_AT, KEM_AT),
+      kemCiphertext: copy.subarray(KEM_AT, OPENING_HEADER_BYTES),
+    });
+    copy.set(id, SESSION_ID_AT);
   }
   return copy;
 }
@@ -67,24 +62,73 @@ const shown = ({ sender, content, session: { chain } }: Taken) => ({
   keys: chain.keys.length,
 });
 
-/** The same prekey with a signature of Ben's over what it says now. */
-async function signedAnew(bytes: Uint8Array): Promise<Uint8Array> {
-  if (bytes.byteLength !== PREKEY_BYTES) return bytes;
-  const signed = bytes.subarray(0, PREKEY_BYTES - 64);
-  const signature = await ben.sign(Buffer.concat([PREKEY_CONTEXT, recipient, signed]));
-  return Buffer.concat([signed, signature]);
+const bodyWith = (opening: OpeningBody): Buffer =>
+  layOutSealed({ sessionId: started.id, counter: 0, nonce, opening: own }, { content, opening }).plaintext;
+
+const bodies = [
+  layOutSealed({ sessionId: started.id, counter: 0, nonce }, { content }).plaintext,
+  bodyWith(own),
+] as const;
+
+/** The first blob, with these bytes sealed in it by who knows its key: cut off, or followed by zeros. */
+function sealedAnew(body: Uint8Array): Uint8Array {
+  const { blob, headerBytes, plaintext, tag } = layOutSealed(
+    { sessionId: started.id, counter: 0, nonce, opening: own },
+    { content, opening: own },
+  );
+  plaintext.fill(0);
+  plaintext.set(body.subarray(0, plaintext.byteLength));
+  const { key } = keyOf(started.chain, 0)!;
+  encrypt({ key, nonce, header: headerBytes, plaintext, tag });
+  return blob;
 }
 
-const bodies = [false, true].map((withOpening) => {
-  const header = { sessionId: started.id, counter: 0, nonce };
-  const { opening } = started;
-  return withOpening && opening !== undefined
-    ? layOutSealed({ ...header, opening }, { content, opening }).plaintext
-    : layOutSealed(header, { content }).plaintext;
+const toStranger = await startSession(ada, {
+  recipient: stranger,
+  prekey,
+  nowMs: NOW_MS,
+  coins: new Uint8Array(64).fill(2),
 });
+const another = await startSession(ada, {
+  recipient,
+  prekey,
+  nowMs: NOW_MS,
+  coins: new Uint8Array(64).fill(5),
+});
+const strangers = await startSession(phonebook, {
+  recipient,
+  prekey,
+  nowMs: NOW_MS,
+  coins: new Uint8Array(64).fill(2),
+});
+
+/** Who opens a session, signed by somebody else, for somebody else, or for another session. */
+const misattributed = [
+  { sender: own.sender, signature: strangers.opening!.signature },
+  { sender: stranger, signature: own.signature },
+  { sender: recipient, signature: own.signature },
+  { sender: own.sender, signature: toStranger.opening!.signature },
+  { sender: own.sender, signature: another.opening!.signature },
+  { sender: own.sender, signature: NO_SIGNATURE },
+  { sender: overwritten(own.sender, 0, Uint8Array.of(0x12, 0x20)), signature: own.signature },
+];
+
+/** Blobs of no number that a session has. */
+const outOfRange = [512, 0x7fff, 0xffff].map((counter) =>
+  overwritten(first.blob, COUNTER_AT, Uint8Array.of(counter >> 8, counter & 0xff)),
+);
+
+/** Openings to the prekey that come to a secret that anybody finds, or to none. */
+const weak = [
+  ...SMALL_ORDER_POINTS.map((point) => fitted(overwritten(first.blob, X25519_AT, point))),
+  fitted(overwritten(first.blob, KEM_AT, new Uint8Array(1120))),
+  firstBlobOf({ chain: { ...started.chain, chainKey: new Uint8Array(32) } }),
+  fitted(overwritten(first.blob, PREKEY_ID_AT, new Uint8Array(16))),
+];
 
 export const subject: Subject = {
   name: 'sealed',
+  leastInputs: 100_000,
   decoders: [
     {
       name: 'sealed blob header',
@@ -100,6 +144,7 @@ export const subject: Subject = {
       },
       refusals: ['SealedError'],
       samples: () => blobs,
+      forged: () => outOfRange,
     },
     ...bodies.map((body, index) => ({
       name: `sealed body${index === 1 ? ' with an opening' : ''}`,
@@ -111,67 +156,40 @@ export const subject: Subject = {
       name: 'sealed blob in its session',
       decode: (bytes) => shown(takeInSession(readSealed(bytes), session, { nowMs: NOW_MS })),
       refusals: ['SealedError'],
-      samples: () => blobs.slice(0, 2),
+      samples: () => [first.blob, third.blob],
+      forged: () => [
+        ...outOfRange,
+        // Taken before, and the last there can be, for whose key all others have to be derived.
+        second.blob,
+        overwritten(third.blob, COUNTER_AT, Uint8Array.of(1, 0xff)),
+        overwritten(third.blob, SESSION_ID_AT, another.id),
+      ],
+      state: sessionState,
     },
     {
       name: 'sealed blob to a prekey',
       decode: async (bytes) =>
         shown(await takeSealed(readSealed(fitted(bytes)), { recipient, nowMs: NOW_MS, prekey })),
       refusals: ['SealedError'],
-      samples: () => [opening.blob, second.blob],
-    },
-    {
-      name: 'prekey',
-      decode: (bytes) => openPrekey(bytes, { owner, nowMs: NOW_MS }),
-      encode: (prekey: Prekey) => signPrekey(ben, prekey),
-      refusals: ['PrekeyError'],
-      samples: () => [bundle],
-    },
-    {
-      name: 'prekey, signed anew',
-      decode: async (bytes) => openPrekey(await signedAnew(bytes), { owner, nowMs: NOW_MS }),
-      encode: (prekey: Prekey) => signPrekey(ben, prekey),
-      refusals: ['PrekeyError'],
-      samples: () => [bundle],
-    },
-    {
-      name: 'prekey, sealed to',
-      decode: async (bytes) => {
-        const theirs = await openPrekey(await signedAnew(bytes), { owner, nowMs: NOW_MS });
-        await startSession(ada, {
-          recipient,
-          prekey: theirs,
-          nowMs: NOW_MS,
-          coins: new Uint8Array(64).fill(2),
-        });
-        return theirs.expiresMs;
-      },
-      refusals: ['PrekeyError'],
-      samples: () => [bundle],
-    },
-    {
-      name: 'outgoing session',
-      decode: decodeOutgoing,
-      encode: encodeOutgoing,
-      refusals: ['SessionStateError'],
-      samples: () => [encodeOutgoing(started), encodeOutgoing(confirmed(started))],
-    },
-    {
-      name: 'incoming session',
-      decode: decodeIncoming,
-      encode: encodeIncoming,
-      refusals: ['SessionStateError'],
-      samples: () => [
-        encodeIncoming(session),
-        encodeIncoming({ ...session, chain: { ...session.chain, keys: [] } }),
+      samples: () => [first.blob, second.blob],
+      forged: () => [
+        ...outOfRange,
+        ...weak,
+        ...misattributed.map((opening) => firstBlobOf({}, opening)),
+        firstBlobOf(toStranger, toStranger.opening),
+        // Of a session that is not opened with it.
+        third.blob,
       ],
+      state: prekeyState,
     },
     {
-      name: 'own prekey',
-      decode: decodeOwnPrekey,
-      encode: encodeOwnPrekey,
-      refusals: ['SessionStateError'],
-      samples: () => [encodeOwnPrekey(prekey)],
+      name: 'opening, sealed anew',
+      decode: async (bytes) =>
+        shown(await takeSealed(readSealed(sealedAnew(bytes)), { recipient, nowMs: NOW_MS, prekey })),
+      refusals: ['SealedError'],
+      samples: () => [bodies[1]],
+      forged: () => misattributed.map(bodyWith),
+      state: prekeyState,
     },
   ],
 };
