@@ -12,9 +12,10 @@ import { mailboxFigures } from './mailbox.ts';
 import { sealingFigures } from './sealing.ts';
 import { startupFigures } from './startup.ts';
 import { markdown, table } from './table.ts';
+import { unlockFigures } from './unlock.ts';
 
 /*
- * npm run bench -- [--only live,mailbox,sealing,startup,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
+ * npm run bench -- [--only live,mailbox,sealing,startup,unlock,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
  *
  * Builds the package's programs and starts them, measures each figure in turn with its floors, prints a table, writes a JSON file. `--markdown docs/figures.md` is how
  * that page was made.
@@ -25,6 +26,7 @@ const GROUPS: Record<string, (stack: AsyncDisposableStack) => Promise<Figure[]>>
   mailbox: mailboxFigures,
   sealing: sealingFigures,
   startup: startupFigures,
+  unlock: unlockFigures,
 };
 
 const { values } = parseArgs({

@@ -15,7 +15,13 @@ const COMMON = ['--http=127.0.0.1:0', '--log-level=error'];
 /** The programs as a user runs them, in a folder of their own that goes with them. */
 export interface Programs extends AsyncDisposable {
   bootstrap(args?: readonly string[]): Promise<Program>;
-  daemon(label: string, bootstrap: Program | undefined, args?: readonly string[]): Promise<RunningDaemon>;
+  /** @param dataDir default: a new one */
+  daemon(
+    label: string,
+    bootstrap: Program | undefined,
+    args?: readonly string[],
+    dataDir?: string,
+  ): Promise<RunningDaemon>;
 }
 
 export interface RunningDaemon {
@@ -50,8 +56,7 @@ export async function openPrograms(): Promise<Programs> {
   return {
     bootstrap: (args = []) =>
       start('bootstrap', 'bootstrap node', join(folder, `bootstrap-${count++}`), args),
-    async daemon(label, bootstrap, args = []) {
-      const dataDir = join(folder, `${label}-${count++}`);
+    async daemon(label, bootstrap, args = [], dataDir = join(folder, `${label}-${count++}`)) {
       const link = bootstrap === undefined ? [] : [`--bootstrap=${addressOf(bootstrap)}`];
       const it = await start('daemon', label, dataDir, ['--allow-unsealed', ...link, ...args]);
       return { program: it, client: findDaemon(dataDir) };

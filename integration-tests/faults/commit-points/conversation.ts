@@ -199,6 +199,7 @@ export const STEPS: readonly Step[] = [
       for (const { id } of messages.slice(0, 1)) await ada.client.call('message', { id }, { signal });
       await ada.client.call('conversations', {}, { signal });
       await ada.client.call('inbox', {}, { signal });
+      await ada.client.call('search', { q: 'message' }, { signal });
       await metric(bootstrap, 'tincan_mailbox_blobs');
       await using somebody = await stranger({ signal });
       const point = rendezvousClient({
