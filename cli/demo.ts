@@ -42,8 +42,7 @@ export async function runDemo(): Promise<number> {
     await befriend(client, 'echo', signal);
     client.close();
     process.stdout.write(
-      `You are "you"; "echo" answers every line with itself. Everything is under ${DEMO_FOLDER}/.\n` +
-        `Messages may wait in the mailbox unsealed here (--allow-unsealed): fine for a demo, see the README.\n\n`,
+      `You are "you"; "echo" answers every line with itself. Everything is under ${DEMO_FOLDER}/.\n\n`,
     );
     const code = await runChat({ dataDir: join(folder, 'you'), who: 'echo', signal });
     lost.signal.throwIfAborted();
@@ -87,7 +86,6 @@ export async function startDaemon(
     `--data-dir=${join(folder, name)}`,
     `--bootstrap=${bootstrap}`,
     '--listen=/ip4/127.0.0.1/tcp/0',
-    '--allow-unsealed',
     '--no-passphrase',
     '--log-level=error',
     ...more,

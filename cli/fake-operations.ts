@@ -130,7 +130,6 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
       connections: 1,
       outbox: { messages: 2, oldestAt: AT },
       unread: 1,
-      allowUnsealed: false,
       warnings: ['the clock is ten years off'],
     }),
     identity: () => {

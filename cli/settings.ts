@@ -99,13 +99,6 @@ export const SETTINGS: readonly Setting[] = [
     help: 'whether to serve the DHT; auto: when the network is private or this machine publicly reachable',
   },
   {
-    key: 'allow_unsealed',
-    env: 'TINCAN_ALLOW_UNSEALED',
-    type: 'switch',
-    defaults: { daemon: false },
-    help: 'let messages wait in mailboxes without end-to-end encryption, readable by who runs the bootstrap node',
-  },
-  {
     key: 'passphrase_file',
     env: 'TINCAN_PASSPHRASE_FILE',
     type: 'text',

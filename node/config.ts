@@ -16,8 +16,6 @@ export interface DaemonConfig {
   unlisted: boolean;
   /** `auto` is `server` when the network is private as a whole, else `client` until publicly reachable. */
   dht: 'auto' | 'server' | 'client';
-  /** Lets messages wait in a mailbox signed but not encrypted end to end. */
-  allowUnsealed: boolean;
   /** Tells friends what has been read. */
   readReceipts: boolean;
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';

@@ -42,8 +42,5 @@ function statusLines(status: StatusView, now: Date): string[] {
     ],
     ['unread', count(status.unread, 'message')],
   ];
-  if (status.allowUnsealed) {
-    rows.push(['mailboxes', 'messages may wait there unsealed, readable by who runs the bootstrap node']);
-  }
   return [...table(rows), ...status.warnings.map((warning) => `! ${safeLine(warning)}`)];
 }

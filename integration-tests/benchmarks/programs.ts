@@ -58,7 +58,7 @@ export async function openPrograms(): Promise<Programs> {
       start('bootstrap', 'bootstrap node', join(folder, `bootstrap-${count++}`), args),
     async daemon(label, bootstrap, args = [], dataDir = join(folder, `${label}-${count++}`)) {
       const link = bootstrap === undefined ? [] : [`--bootstrap=${addressOf(bootstrap)}`];
-      const it = await start('daemon', label, dataDir, ['--allow-unsealed', ...link, ...args]);
+      const it = await start('daemon', label, dataDir, [...link, ...args]);
       return { program: it, client: findDaemon(dataDir) };
     },
     async [Symbol.asyncDispose]() {

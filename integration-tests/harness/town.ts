@@ -39,8 +39,6 @@ export interface ProgramOptions {
 export interface DaemonOptions extends ProgramOptions {
   name?: string;
   bootstrap?: readonly (Bootstrap | string)[];
-  /** Whether messages may wait in mailboxes. Yes unless said. */
-  allowUnsealed?: boolean;
   /** Of the data directory. None unless given. */
   passphrase?: string;
   dataDir?: string;
@@ -98,7 +96,7 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
     },
 
     async daemon(label, options = {}) {
-      const { name, bootstrap = [], allowUnsealed = true, args = [], dataDir } = options;
+      const { name, bootstrap = [], args = [], dataDir } = options;
       const { place = LOOPBACK, hook = false, passphrase } = options;
       const env =
         passphrase === undefined
@@ -118,7 +116,6 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
           '--log-level=debug',
           ...(name === undefined ? [] : [`--name=${name}`]),
           ...bootstrap.map((node) => `--bootstrap=${typeof node === 'string' ? node : node.multiaddr}`),
-          ...(allowUnsealed ? ['--allow-unsealed'] : []),
           ...args,
         ],
       });

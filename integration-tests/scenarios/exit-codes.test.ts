@@ -5,7 +5,7 @@ import { scenario } from '../harness/scenario.ts';
 
 scenario('every way for a command to end has its exit code', async (town) => {
   const { signal } = town;
-  const ada = await town.daemon('ada', { allowUnsealed: false });
+  const ada = await town.daemon('ada');
   const gone = await town.daemon('gone');
   const { invite } = await gone.client.call('invite', {}, { signal });
   await ada.client.call('addContact', { who: invite, petname: 'gone' }, { signal });

@@ -53,7 +53,6 @@ export function identityOperations(
         connections: host.getPeers().length,
         outbox: { messages: summary.undelivered, oldestAt: isoOrNull(summary.oldestMs) },
         unread: summary.unread,
-        allowUnsealed: config.allowUnsealed,
         warnings: [...directory.changes.slice(0, MAX_CHANGES_SHOWN).map(describeChange), ...daemon.warnings],
       };
     },

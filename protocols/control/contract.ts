@@ -80,7 +80,6 @@ export const Status = z.object({
     oldestAt: Time.nullable(),
   }),
   unread: z.int(),
-  allowUnsealed: z.boolean().describe('Whether messages may wait in a mailbox without end-to-end encryption'),
   warnings: z.array(z.string()).describe('What the user should know and do something about'),
 });
 

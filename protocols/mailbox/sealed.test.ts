@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { openEnvelope } from './envelope.ts';
-import { peerIdFromBytes } from './peer-id-bytes.ts';
 import {
-  isSealed,
   isSealingPeer,
   KEM_CIPHERTEXT_BYTES,
   layOutSealed,
@@ -69,14 +66,6 @@ test('a blob has the smallest class that holds its content', () => {
   assert.equal(layOpening(new Uint8Array(4096 - 1289)).byteLength, 16384);
   assert.equal(MAX_SEALED_CONTENT_BYTES, 262144 - 1290);
   assert.equal(layOpening(new Uint8Array(MAX_SEALED_CONTENT_BYTES)).byteLength, 262144);
-});
-
-test('no sealed blob is an envelope of the unsealed kind', async () => {
-  const blob = lay(Buffer.from('hello'));
-  assert.ok(isSealed(blob));
-  assert.ok(!isSealed(new Uint8Array()));
-  assert.ok(!isSealed(Uint8Array.of(0x0a, 0)));
-  await assert.rejects(openEnvelope(blob, { recipient: peerIdFromBytes(peer)! }), { code: 'malformed' });
 });
 
 test('headers that can not be are malformed', () => {

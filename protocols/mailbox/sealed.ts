@@ -7,7 +7,7 @@ import { MAX_BLOB_BYTES } from './protocol.ts';
  * the node's business. The README's section "Sealed blobs" is the specification.
  */
 
-/** First byte of a blob. In protobuf it would be a field with number 0, which there is not: no `Envelope` begins with it. */
+/** First byte of a blob. What begins with another is not sealed in a way known here. */
 const VERSION = 1;
 
 const IN_SESSION = 0;
@@ -125,11 +125,6 @@ export interface SealedBlob extends SealedHeader {
 export interface SealedBody {
   opening?: OpeningBody;
   content: Uint8Array;
-}
-
-/** Whether a blob says that it is sealed, in the version known here. */
-export function isSealed(blob: Uint8Array): boolean {
-  return blob[0] === VERSION;
 }
 
 /**

@@ -25,7 +25,7 @@ export interface BacklogInit {
   messages: number;
   signal: AbortSignal;
   log: (line: string) => void;
-  /** Whether they may wait in the recipient's mailbox. No unless said. */
+  /** Whether they may wait in the mailbox of the recipient. No more than one bundle of them unless said. */
   mailboxes?: boolean;
 }
 
@@ -161,10 +161,10 @@ export async function backlog({
   mailboxes = false,
 }: BacklogInit): Promise<BacklogReport> {
   await using town = await openTown({ signal });
-  const bootstrap = await town.bootstrap({ args: ['--log-level=info'] });
+  const room = mailboxes ? [] : ['--mailbox-blobs=1'];
+  const bootstrap = await town.bootstrap({ args: ['--log-level=info', ...room] });
   const options = {
     bootstrap: [bootstrap],
-    allowUnsealed: mailboxes,
     args: ['--log-level=warn'],
   };
   const ada = await town.daemon('ada', { ...options, name: 'ada' });
