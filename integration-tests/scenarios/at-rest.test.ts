@@ -5,55 +5,9 @@ import { join } from 'node:path';
 import { tincan } from '../harness/command.ts';
 import type { CommandResult } from '../harness/command.ts';
 import { scenario } from '../harness/scenario.ts';
-import { waitFor } from '../harness/wait-for.ts';
 
 const PASSPHRASE = 'correct horse battery';
 const ARGS = ['--listen=/ip4/127.0.0.1/tcp/0', '--http=127.0.0.1:0', '--log-level=silent'];
-
-/** Which of these texts stand somewhere in a folder's files. */
-function readableIn(folder: string, texts: readonly string[]): string[] {
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => readFileSync(join(entry.parentPath, entry.name)));
-  assert.ok(files.length > 0);
-  return texts.filter((text) => files.some((bytes) => bytes.includes(text)));
-}
-
-scenario('nothing that says who or what stands on the disk', async (town) => {
-  const { signal } = town;
-  const node = await town.bootstrap();
-  const [ada, ben] = await Promise.all([
-    town.daemon('one', { name: 'wilhelmina', bootstrap: [node], passphrase: PASSPHRASE }),
-    town.daemon('two', { name: 'bartholomew', bootstrap: [node] }),
-  ]);
-  await ada.knows('bartholomew');
-  await ada.client.call('addContact', { who: 'bartholomew', petname: 'old friend' }, { signal });
-  await ben.client.call('addContact', { who: ada.peerId, petname: 'her majesty' }, { signal });
-  const texts = Array.from({ length: 30 }, (_, index) => `the swan flies at midnight, ${index}`);
-  for (const [index, text] of texts.entries()) {
-    if (index % 2 === 0) await ada.send('old friend', text, 'delivered');
-    else await ben.send('her majesty', text, 'delivered');
-  }
-  await ben.program.stop();
-  const waiting = 'the swan waits';
-  await ada.send('old friend', waiting, 'stored');
-
-  const secrets = [...texts, waiting, 'swan', 'old friend', 'her majesty', 'bartholomew', ben.peerId];
-  assert.deepEqual(readableIn(ada.dataDir, secrets), [], 'while it runs');
-  await ada.program.kill();
-  assert.deepEqual(readableIn(ada.dataDir, secrets), [], 'after it was killed');
-  await ada.program.start();
-  await ben.program.start();
-  await waitFor('what waited', async () => (await ben.inbox()).some(({ text }) => text === waiting), {
-    signal,
-  });
-  await ada.program.stop();
-  await ben.program.stop();
-  assert.deepEqual(readableIn(ada.dataDir, [...secrets, 'wilhelmina']), [], 'after it was stopped');
-  // The same where there is no passphrase: then the key lies beside it.
-  assert.deepEqual(readableIn(ben.dataDir, [...texts, waiting, 'her majesty', 'wilhelmina', ada.peerId]), []);
-  assert.deepEqual(readableIn(ben.dataDir, ['bartholomew']), []);
-});
 
 scenario(
   'a daemon starts with its passphrase and with no other, and the passphrase can be changed',
