@@ -21,6 +21,14 @@ export interface HeldRow {
   sender: number;
   bytes: number;
   expiresMs: number;
+  ofStranger: boolean;
+}
+
+/** What is held of a part of a mailbox: strangers have one of their own. */
+export interface HeldShare {
+  blobs: number;
+  bytes: number;
+  bySender: Map<number, number>;
 }
 
 /** What quotas and duplicates are judged by, for one recipient. Nothing in it is expired. */
@@ -28,20 +36,34 @@ export interface HeldMailbox {
   recipient: number;
   /** By the start of their ids, in the order of their deposit. */
   blobs: Map<string, HeldRow>;
-  bytes: number;
-  bySender: Map<number, number>;
+  ofAccepted: HeldShare;
+  ofStrangers: HeldShare;
+  /** Whether the recipient has said anything about depositors. */
+  hasBlocks: boolean;
   /** No blob in it expires before this. */
   earliestExpiryMs: number;
+}
+
+/** The part of a mailbox that a row belongs to. */
+export function shareOf(mailbox: HeldMailbox, { ofStranger }: Pick<HeldRow, 'ofStranger'>): HeldShare {
+  return ofStranger ? mailbox.ofStrangers : mailbox.ofAccepted;
 }
 
 /**
  * The mailboxes in use, loaded when needed; the ones idle for longest make room.
  *
- * @param onExpired told how many rows went because they were expired
+ * @param init.hasBlocks whether a recipient, by its peer id, has said anything about depositors
+ * @param init.onExpired told how many rows went because they were expired
  */
-export function heldMailboxes(database: DatabaseSync, onExpired: (count: number) => void) {
+export function heldMailboxes(
+  database: DatabaseSync,
+  {
+    hasBlocks,
+    onExpired,
+  }: { hasBlocks: (recipient: Uint8Array) => boolean; onExpired: (count: number) => void },
+) {
   const select = database.prepare(
-    `SELECT number, depositor, expires_at_ms, length(blob) AS bytes, blob_id FROM mailbox_blob
+    `SELECT number, depositor, expires_at_ms, length(blob) AS bytes, blob_id, of_stranger FROM mailbox_blob
      WHERE recipient = ? ORDER BY number`,
   );
   const remove = database.prepare('DELETE FROM mailbox_blob WHERE recipient = ? AND expires_at_ms <= ?');
@@ -51,19 +73,23 @@ export function heldMailboxes(database: DatabaseSync, onExpired: (count: number)
   const keyOf = (bytes: Buffer, start: number): string => bytes.toString('latin1', start, start + KEY_BYTES);
 
   const add = (mailbox: HeldMailbox, key: string, row: HeldRow): void => {
+    const share = shareOf(mailbox, row);
     mailbox.blobs.set(key, row);
-    mailbox.bytes += row.bytes;
-    mailbox.bySender.set(row.sender, (mailbox.bySender.get(row.sender) ?? 0) + 1);
+    share.blobs++;
+    share.bytes += row.bytes;
+    share.bySender.set(row.sender, (share.bySender.get(row.sender) ?? 0) + 1);
     if (row.expiresMs < mailbox.earliestExpiryMs) mailbox.earliestExpiryMs = row.expiresMs;
     rows++;
   };
 
   const drop = (mailbox: HeldMailbox, key: string, row: HeldRow): void => {
+    const share = shareOf(mailbox, row);
     mailbox.blobs.delete(key);
-    mailbox.bytes -= row.bytes;
-    const left = mailbox.bySender.get(row.sender)! - 1;
-    if (left === 0) mailbox.bySender.delete(row.sender);
-    else mailbox.bySender.set(row.sender, left);
+    share.blobs--;
+    share.bytes -= row.bytes;
+    const left = share.bySender.get(row.sender)! - 1;
+    if (left === 0) share.bySender.delete(row.sender);
+    else share.bySender.set(row.sender, left);
     rows--;
   };
 
@@ -72,14 +98,15 @@ export function heldMailboxes(database: DatabaseSync, onExpired: (count: number)
     mailboxes.delete(recipient);
   };
 
-  const load = (recipient: number, nowMs: number): HeldMailbox => {
+  const load = (recipient: number, peerId: Uint8Array, nowMs: number): HeldMailbox => {
     // Expired blobs go before a new one comes, so that the quotas hold on the disk as well.
     onExpired(Number(remove.run(recipient, nowMs).changes));
     const mailbox: HeldMailbox = {
       recipient,
       blobs: new Map(),
-      bytes: 0,
-      bySender: new Map(),
+      ofAccepted: { blobs: 0, bytes: 0, bySender: new Map() },
+      ofStrangers: { blobs: 0, bytes: 0, bySender: new Map() },
+      hasBlocks: hasBlocks(peerId),
       earliestExpiryMs: Infinity,
     };
     for (const row of select.iterate(recipient)) {
@@ -89,6 +116,7 @@ export function heldMailboxes(database: DatabaseSync, onExpired: (count: number)
         sender: row['depositor'] as number,
         bytes: row['bytes'] as number,
         expiresMs: row['expires_at_ms'] as number,
+        ofStranger: row['of_stranger'] === 1,
       });
     }
     return mailbox;
@@ -98,14 +126,14 @@ export function heldMailboxes(database: DatabaseSync, onExpired: (count: number)
     keyOf,
     add,
 
-    /** The mailbox of a recipient, without what is expired. */
-    of(recipient: number, nowMs: number): HeldMailbox {
+    /** The mailbox of a recipient, given by its number and its peer id, without what is expired. */
+    of(recipient: number, peerId: Uint8Array, nowMs: number): HeldMailbox {
       let mailbox = mailboxes.get(recipient);
       if (mailbox !== undefined && mailbox.earliestExpiryMs <= nowMs) {
         forget(recipient);
         mailbox = undefined;
       }
-      mailbox ??= load(recipient, nowMs);
+      mailbox ??= load(recipient, peerId, nowMs);
       // Set anew, so that the map is ordered by last use.
       mailboxes.delete(recipient);
       mailboxes.set(recipient, mailbox);

@@ -3,17 +3,21 @@ import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { ByteLimits } from './byte-room.ts';
 import type { BootstrapConfig } from './config.ts';
 
+/** What is held for one recipient: from those it has accepted, or from strangers. */
+export interface ShareLimits {
+  blobs: number;
+  bytes: number;
+  /** From one of them. */
+  blobsPerSender: number;
+}
+
 /** What a mailbox holds and how fast it takes it. Defaults of the configurable ones stand beside the command's flags. */
-export interface MailboxLimits {
+export interface MailboxLimits extends ShareLimits {
   blobBytes: number;
   /** A blob is kept this long at the most. */
   keptMs: number;
-  /** For one recipient. */
-  blobs: number;
-  /** For one recipient. */
-  bytes: number;
-  /** For one recipient from one sender. */
-  blobsPerSender: number;
+  /** For senders without a capability of the recipient, beside what the others have. */
+  strangers: ShareLimits;
   /** From one peer; also what it may deposit in one go after a pause. */
   depositsPerMinute: number;
   /** From all peers of one address. */
@@ -36,6 +40,12 @@ export interface MailboxLimits {
   /** Between two walks over everything held, for what nobody came for. */
   sweepEveryMs: number;
 }
+
+/** What all strangers together may leave for somebody, of what those may whom it has accepted. */
+const STRANGERS_SHARE = 1 / 20;
+
+/** A first message is one blob; a second and third follow when the sender seals it again, or was restored. */
+const BLOBS_PER_STRANGER = 4;
 
 /** Long enough for a holiday. */
 const KEPT_MS = 21 * 24 * 3_600_000;
@@ -88,6 +98,12 @@ export function mailboxLimits(
     blobs: config.mailboxBlobs,
     bytes: config.mailboxBytes,
     blobsPerSender: config.mailboxBlobsPerSender,
+    strangers: {
+      // One at the least: else nobody could ever be asked.
+      blobs: Math.max(1, Math.floor(config.mailboxBlobs * STRANGERS_SHARE)),
+      bytes: Math.floor(config.mailboxBytes * STRANGERS_SHARE),
+      blobsPerSender: Math.min(BLOBS_PER_STRANGER, config.mailboxBlobsPerSender),
+    },
     depositsPerMinute: config.depositsPerMinute,
     depositsPerAddress: {
       burst: BUSY_PEERS * config.depositsPerMinute,

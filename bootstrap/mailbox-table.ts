@@ -1,6 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { heldMailboxes, shareOf } from './held-mailboxes.ts';
+import type { MailboxBlockLimits } from './mailbox-block-limits.ts';
+import { mailboxBlocks } from './mailbox-block-table.ts';
+import type { BlockRequest, BlockResult } from './mailbox-block-table.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
-import { heldMailboxes } from './held-mailboxes.ts';
 import { numberedPeers } from './numbered-peers.ts';
 import { usedBytesOf } from './used-bytes.ts';
 
@@ -35,10 +38,16 @@ export const DepositOutcome = {
   FULL: 2,
   SENDER_FULL: 3,
   STORE_FULL: 4,
+  STRANGERS_FULL: 5,
+  STRANGER_FULL: 6,
+  REFUSED: 7,
 } as const;
 
 /** Numbers of one deposit in `DepositBatch.fields`. */
-export const DEPOSIT_FIELDS = 3;
+export const DEPOSIT_FIELDS = 4;
+
+/** In place of the time at which a capability was issued: there is none. */
+export const NO_CAPABILITY = -1;
 
 /** Rows a sweep looks at in one call: about a millisecond, in which deposits wait. */
 const SWEEP_ROWS = 1000;
@@ -50,7 +59,10 @@ export interface DepositBatch {
   depositor: Uint8Array;
   /** Peer id bytes, each once. */
   recipients: Uint8Array[];
-  /** For each deposit: index into `recipients`, time of expiry in milliseconds, where its bytes end in `bytes`. */
+  /**
+   * For each deposit: index into `recipients`, time of expiry in milliseconds, where its bytes end in `bytes`, when the
+   * depositor's valid capability was issued.
+   */
   fields: Float64Array;
   /** For each deposit, one after the other: 32 bytes of blob id, the blob. */
   bytes: Uint8Array;
@@ -96,19 +108,26 @@ export type MailboxOperations = {
   'mailbox.acknowledge': (request: { recipient: Uint8Array; upTo: number }) => void;
   /** Deletes what is expired among the next rows; returns where to go on, 0 at the end. */
   'mailbox.expire': (request: { after: number; nowMs: number }) => { next: number; expired: number };
-  'mailbox.totals': (request: null) => { blobs: number };
+  /** Does all that an owner says about depositors, or nothing; what waits from those it blocks is deleted. */
+  'mailbox.block': (request: BlockRequest) => BlockResult;
+  'mailbox.totals': (request: null) => { blobs: number; blocks: number };
 };
 
 /** The mailboxes' part of a bootstrap node's store; runs in its worker. */
 export function mailboxTable(
   database: DatabaseSync,
-  limits: Pick<MailboxLimits, 'blobs' | 'bytes' | 'blobsPerSender' | 'keptMs' | 'totalBytes'>,
+  limits: Pick<MailboxLimits, 'blobs' | 'bytes' | 'blobsPerSender' | 'strangers' | 'keptMs' | 'totalBytes'>,
+  blockLimits: MailboxBlockLimits,
 ): { operations: MailboxOperations; rolledBack: () => void } {
   const peers = numberedPeers(database, limits.keptMs);
-  const mailboxes = heldMailboxes(database, (expired) => {
-    if (blobs !== undefined) blobs -= expired;
+  const blocks = mailboxBlocks(database, blockLimits);
+  const mailboxes = heldMailboxes(database, {
+    hasBlocks: blocks.hasAny,
+    onExpired: (expired) => {
+      if (blobs !== undefined) blobs -= expired;
+    },
   });
-  const insert = database.prepare('INSERT INTO mailbox_blob VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const insert = database.prepare('INSERT INTO mailbox_blob VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
   const select = database.prepare(
     `SELECT number, depositor, deposited_at_ms, blob FROM mailbox_blob
      WHERE recipient = ? AND number > ? AND expires_at_ms > ? ORDER BY number LIMIT ?`,
@@ -118,6 +137,7 @@ export function mailboxTable(
     'SELECT number, recipient, expires_at_ms FROM mailbox_blob WHERE number > ? ORDER BY number LIMIT ?',
   );
   const remove = database.prepare('DELETE FROM mailbox_blob WHERE number = ?');
+  const sendersOf = database.prepare('SELECT number, depositor FROM mailbox_blob WHERE recipient = ?');
   const highest = database.prepare('SELECT coalesce(max(number), 0) AS number FROM mailbox_blob');
   const count = database.prepare('SELECT count(*) AS blobs FROM mailbox_blob');
   const usedBytes = usedBytesOf(database);
@@ -138,25 +158,34 @@ export function mailboxTable(
           };
         }
         const sender = peers.numberOf(depositor, nowMs);
-        const held = recipients.map((recipient) => mailboxes.of(peers.numberOf(recipient, nowMs), nowMs));
+        const held = recipients.map((recipient) => {
+          const mailbox = mailboxes.of(peers.numberOf(recipient, nowMs), recipient, nowMs);
+          return { mailbox, block: mailbox.hasBlocks ? blocks.of(recipient, depositor) : undefined };
+        });
         const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         const statuses = new Uint8Array(total);
         const keptUntilMs = new Float64Array(total);
         let start = 0;
         for (let i = 0; i < total; i++) {
-          const mailbox = held[fields[i * DEPOSIT_FIELDS]!]!;
+          const { mailbox, block } = held[fields[i * DEPOSIT_FIELDS]!]!;
           const expiresMs = fields[i * DEPOSIT_FIELDS + 1]!;
           const end = fields[i * DEPOSIT_FIELDS + 2]!;
+          const issuedMs = fields[i * DEPOSIT_FIELDS + 3]!;
+          const ofStranger = issuedMs <= (block?.voidUntilMs ?? NO_CAPABILITY);
+          const share = shareOf(mailbox, { ofStranger });
+          const most = ofStranger ? limits.strangers : limits;
           const blobStart = start + 32;
           const key = mailboxes.keyOf(buffer, start);
           const known = mailbox.blobs.get(key);
-          if (known !== undefined) {
+          if (block?.blocked === true) {
+            statuses[i] = DepositOutcome.REFUSED;
+          } else if (known !== undefined) {
             statuses[i] = DepositOutcome.ALREADY_THERE;
             keptUntilMs[i] = known.expiresMs;
-          } else if (mailbox.blobs.size >= limits.blobs || mailbox.bytes + (end - blobStart) > limits.bytes) {
-            statuses[i] = DepositOutcome.FULL;
-          } else if ((mailbox.bySender.get(sender) ?? 0) >= limits.blobsPerSender) {
-            statuses[i] = DepositOutcome.SENDER_FULL;
+          } else if (share.blobs >= most.blobs || share.bytes + (end - blobStart) > most.bytes) {
+            statuses[i] = ofStranger ? DepositOutcome.STRANGERS_FULL : DepositOutcome.FULL;
+          } else if ((share.bySender.get(sender) ?? 0) >= most.blobsPerSender) {
+            statuses[i] = ofStranger ? DepositOutcome.STRANGER_FULL : DepositOutcome.SENDER_FULL;
           } else {
             const number = ++lastNumber;
             insert.run(
@@ -167,8 +196,9 @@ export function mailboxTable(
               expiresMs,
               buffer.subarray(start, blobStart),
               buffer.subarray(blobStart, end),
+              ofStranger ? 1 : 0,
             );
-            mailboxes.add(mailbox, key, { number, sender, bytes: end - blobStart, expiresMs });
+            mailboxes.add(mailbox, key, { number, sender, bytes: end - blobStart, expiresMs, ofStranger });
             if (blobs !== undefined) blobs++;
             statuses[i] = DepositOutcome.STORED;
             keptUntilMs[i] = expiresMs;
@@ -243,12 +273,27 @@ export function mailboxTable(
         if (blobs !== undefined) blobs -= expired;
         if (rows.length === SWEEP_ROWS) return { next: rows.at(-1)!['number'] as number, expired };
         peers.purge(nowMs);
+        blocks.expire(nowMs);
         return { next: 0, expired };
       },
 
       'mailbox.totals': () => {
         blobs ??= Number(count.get()!['blobs']);
-        return { blobs };
+        return { blobs, blocks: blocks.total() };
+      },
+
+      'mailbox.block': (request) => {
+        const result = blocks.set(request);
+        const recipient = peers.find(request.owner);
+        if (result.outcome !== 'set' || recipient === undefined) return result;
+        const blocked = new Set(request.block.map((depositor) => peers.find(depositor)));
+        for (const row of blocked.size === 0 ? [] : sendersOf.all(recipient)) {
+          if (!blocked.has(row['depositor'] as number)) continue;
+          remove.run(row['number'] as number);
+          if (blobs !== undefined) blobs--;
+        }
+        mailboxes.forget(recipient);
+        return result;
       },
     },
 

@@ -21,8 +21,10 @@ import type { MailboxInit } from './mailbox.ts';
 import type { GroupOf } from './peer-groups.ts';
 import { mailboxLimits } from './mailbox-limits.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
-import { MAILBOX_SCHEMA, mailboxTable } from './mailbox-table.ts';
+import { mailboxBlockLimits } from './mailbox-block-limits.ts';
+import { mailboxTable, NO_CAPABILITY } from './mailbox-table.ts';
 import type { DepositBatch } from './mailbox-table.ts';
+import { migrate } from './schema.ts';
 
 const peer = async (): Promise<PeerId> => peerIdFromPrivateKey(await generateKeyPair('Ed25519'));
 const [alice, bob, carol, dave] = await Promise.all([peer(), peer(), peer(), peer()]);
@@ -51,10 +53,16 @@ function open(
     groupOf = () => undefined,
   }: { file?: string; limits?: Partial<MailboxLimits>; groupOf?: GroupOf } = {},
 ) {
-  const all = { ...small, ...limits };
+  const changed = { ...small, ...limits };
+  const { blobs, bytes, blobsPerSender } = changed;
+  // Nobody here has a capability: strangers have all the room.
+  const all = { ...changed, strangers: { blobs, bytes, blobsPerSender } };
   const database = new DatabaseSync(file);
-  database.exec(MAILBOX_SCHEMA);
-  const store = { database, ...mailboxTable(database, all) } as unknown as OpenStore;
+  migrate(database);
+  const store = {
+    database,
+    ...mailboxTable(database, all, mailboxBlockLimits({ mailboxTotalBytes: 1024 ** 3 })),
+  } as unknown as OpenStore;
   const faults: string[] = [];
   const clock = { nowMs: START_MS };
   const state = { failing: false };
@@ -234,7 +242,7 @@ test('quotas and duplicates are known after a restart and after a rollback', asy
     nowMs: START_MS,
     depositor: peerIdToBytes(dave),
     recipients: [peerIdToBytes(bob)],
-    fields: Float64Array.of(0, START_MS + 1, bytes.length),
+    fields: Float64Array.of(0, START_MS + 1, bytes.length, NO_CAPABILITY),
     bytes,
   };
   assert.equal(((await call('mailbox.totals', null)) as { blobs: number }).blobs, 4);

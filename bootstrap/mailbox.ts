@@ -12,11 +12,15 @@ import { keyedRate } from '../protocols/transport/keyed-rate.ts';
 import { sharedRate } from './peer-rate.ts';
 import { byteRoom } from './byte-room.ts';
 import { clockWatch } from './clock-watch.ts';
+import { keyOf, packDeposits } from './mailbox-batch.ts';
+import type { PassedDeposit } from './mailbox-batch.ts';
+import { capabilityChecks } from './mailbox-capabilities.ts';
+import type { CapabilityCounts } from './mailbox-capabilities.ts';
 import { openCollection } from './mailbox-collection.ts';
 import type { OpenCollection } from './mailbox-collection.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
-import { DEPOSIT_FIELDS, DepositOutcome } from './mailbox-table.ts';
-import type { DepositBatch, MailboxOperations } from './mailbox-table.ts';
+import { DEPOSIT_FIELDS, DepositOutcome, NO_CAPABILITY } from './mailbox-table.ts';
+import type { MailboxOperations } from './mailbox-table.ts';
 
 /** What a depositor waits before it tries a mailbox whose disk failed again. */
 const UNAVAILABLE_RETRY_MS = 10_000;
@@ -28,7 +32,12 @@ const OUTCOME_STATUS: Record<number, Status> = {
   [DepositOutcome.FULL]: Status.FULL,
   [DepositOutcome.SENDER_FULL]: Status.SENDER_FULL,
   [DepositOutcome.STORE_FULL]: Status.FULL,
+  [DepositOutcome.STRANGERS_FULL]: Status.FULL,
+  [DepositOutcome.STRANGER_FULL]: Status.SENDER_FULL,
+  [DepositOutcome.REFUSED]: Status.REFUSED,
 };
+
+type StatusCounts = Record<Lowercase<Exclude<keyof typeof Status, 'UNSPECIFIED'>>, number>;
 
 export interface MailboxInit {
   store: Pick<StoreClient<MailboxOperations>, 'call'>;
@@ -44,7 +53,10 @@ export interface MailboxInit {
 /** Since the start, except `collecting`. */
 export interface MailboxCounts {
   /** Deposits by what became of them. */
-  deposits: Record<Lowercase<Exclude<keyof typeof Status, 'UNSPECIFIED'>>, number>;
+  deposits: StatusCounts;
+  /** Those of them that came without a valid capability and got as far as the store. */
+  ofStrangers: StatusCounts;
+  capabilities: CapabilityCounts;
   /** Blobs sent to their recipients, and those of them that the recipients have committed. */
   sent: number;
   acknowledged: number;
@@ -85,7 +97,9 @@ export function mailbox({
   const underCommit = byteRoom(limits.underCommit);
   /** By the recipient's key. */
   const collections = new Map<string, OpenCollection>();
+  const capabilities = capabilityChecks();
   const byStatus = new Map<Status, number>();
+  const ofStrangers = new Map<Status, number>();
   const totals = { sent: 0, acknowledged: 0, expired: 0 };
   let stopping = new AbortController();
   let sweeping: Promise<void> | undefined;
@@ -100,18 +114,31 @@ export function mailbox({
   const malformedId = refuse(Status.MALFORMED, `blob_id: not ${BLOB_ID_BYTES} bytes`);
   const emptyBlob = refuse(Status.MALFORMED, 'blob: empty');
   const hashMismatch = refuse(Status.HASH_MISMATCH, 'blob_id: not the SHA-256 of the blob');
-  const full = refuse(
-    Status.FULL,
-    `recipient: its mailbox is full (${limits.blobs} blobs, ${limits.bytes} bytes)`,
-  );
-  const storeFull = refuse(
-    Status.FULL,
-    `this node holds as much as it may (${limits.totalBytes} bytes), for all recipients together`,
-  );
-  const senderFull = refuse(
-    Status.SENDER_FULL,
-    `recipient: its mailbox holds ${limits.blobsPerSender} blobs of this depositor, more are not accepted`,
-  );
+  const { strangers } = limits;
+  /** What is said of outcomes that are not the same for every deposit. */
+  const refusals: Record<number, Answer> = {
+    [DepositOutcome.FULL]: refuse(
+      Status.FULL,
+      `recipient: its mailbox is full (${limits.blobs} blobs, ${limits.bytes} bytes)`,
+    ),
+    [DepositOutcome.SENDER_FULL]: refuse(
+      Status.SENDER_FULL,
+      `recipient: its mailbox holds ${limits.blobsPerSender} blobs of this depositor, more are not accepted`,
+    ),
+    [DepositOutcome.STORE_FULL]: refuse(
+      Status.FULL,
+      `this node holds as much as it may (${limits.totalBytes} bytes), for all recipients together`,
+    ),
+    [DepositOutcome.STRANGERS_FULL]: refuse(
+      Status.FULL,
+      `recipient: its mailbox has no more room for people it has not accepted yet (${strangers.blobs} blobs, ${strangers.bytes} bytes)`,
+    ),
+    [DepositOutcome.STRANGER_FULL]: refuse(
+      Status.SENDER_FULL,
+      `recipient: its mailbox takes ${strangers.blobsPerSender} blobs of somebody it has not accepted yet, and has them`,
+    ),
+    [DepositOutcome.REFUSED]: refuse(Status.REFUSED, 'recipient: it takes nothing from this depositor'),
+  };
   const unavailable = refuse(
     Status.UNAVAILABLE,
     'the mailbox can not use its disk at the moment',
@@ -138,8 +165,8 @@ export function mailbox({
   /** The reason not to take so many bytes from an address now. */
   const tooMuch = (group: string | undefined, bytes: number, now: number): Answer | undefined => {
     if (group === undefined) return undefined;
-    const { granted, retryAfterMs } = byteRate.take(group, bytes, now);
-    if (granted === bytes) return undefined;
+    const retryAfterMs = byteRate.takeAll(group, bytes, now);
+    if (retryAfterMs === 0) return undefined;
     return refuse(Status.RATE_LIMITED, 'too many bytes from one address', retryAfterMs);
   };
 
@@ -147,25 +174,25 @@ export function mailbox({
   const storeAll = async (
     depositor: Uint8Array,
     group: string,
-    passed: readonly { index: number; deposit: Deposit }[],
+    passed: readonly PassedDeposit[],
     answers: Answer[],
     now: number,
   ): Promise<void> => {
-    const { batch, keys } = pack(depositor, passed, now, now + limits.keptMs);
+    const { batch, keys } = packDeposits(depositor, passed, now, now + limits.keptMs);
     const { byteLength } = batch.bytes;
     // While too much is under commit, waiting pauses the stream that brings more.
     const giveBack = await underCommit.take(group, byteLength);
-    let apart: (typeof passed)[] = [];
+    let apart: PassedDeposit[][] = [];
     try {
       const { statuses, keptUntilMs } = await store.call('mailbox.deposit', batch);
       const stored = new Set<string>();
       let last: Answer | undefined;
-      for (const [i, { index }] of passed.entries()) {
+      for (const [i, { index, issuedMs }] of passed.entries()) {
         const status = OUTCOME_STATUS[statuses[i]!]!;
         if (status === Status.STORED) stored.add(keys[batch.fields[i * DEPOSIT_FIELDS]!]!);
-        if (statuses[i] === DepositOutcome.STORE_FULL) last = storeFull;
-        else if (status === Status.FULL) last = full;
-        else if (status === Status.SENDER_FULL) last = senderFull;
+        if (issuedMs === NO_CAPABILITY) ofStrangers.set(status, (ofStrangers.get(status) ?? 0) + 1);
+        const refused = refusals[statuses[i]!];
+        if (refused !== undefined) last = refused;
         else if (last?.status !== status || last.keptUntilMs !== keptUntilMs[i]) {
           last = { status, keptUntilMs: keptUntilMs[i]!, retryAfterMs: 0, detail: '' };
         }
@@ -217,7 +244,7 @@ export function mailbox({
       const { granted, retryAfterMs } = rate.take(peerId.toString(), deposits.length, now);
       const group = groupOf(peerId.toString());
       const answers: Answer[] = [];
-      const passed: Array<{ index: number; deposit: Deposit }> = [];
+      const passed: Array<Omit<PassedDeposit, 'issuedMs'>> = [];
       for (const [index, deposit] of deposits.entries()) {
         if (index === granted) break;
         const answer = refusal(deposit, now) ?? tooMuch(group, deposit.blob.byteLength, now);
@@ -232,7 +259,12 @@ export function mailbox({
         );
         for (let index = granted; index < deposits.length; index++) answers[index] = limited;
       }
-      if (passed.length > 0) await storeAll(depositor, group ?? peerId.toString(), passed, answers, now);
+      if (passed.length > 0) {
+        const asked = passed.map(({ deposit }) => deposit);
+        const issued = await capabilities.issuedMs(peerId, asked, now);
+        const all = passed.map((one, i) => ({ ...one, issuedMs: issued[i]! }));
+        await storeAll(depositor, group ?? peerId.toString(), all, answers, now);
+      }
       for (const { status } of answers) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
       return answers;
     },
@@ -259,26 +291,13 @@ export function mailbox({
       return collection;
     },
 
-    counts: () => {
-      const of = (status: Status): number => byStatus.get(status) ?? 0;
-      return {
-        deposits: {
-          stored: of(Status.STORED),
-          already_there: of(Status.ALREADY_THERE),
-          full: of(Status.FULL),
-          sender_full: of(Status.SENDER_FULL),
-          too_large: of(Status.TOO_LARGE),
-          rate_limited: of(Status.RATE_LIMITED),
-          malformed: of(Status.MALFORMED),
-          hash_mismatch: of(Status.HASH_MISMATCH),
-          expired: of(Status.EXPIRED),
-          unavailable: of(Status.UNAVAILABLE),
-          refused: of(Status.REFUSED),
-        },
-        ...totals,
-        collecting: collections.size,
-      };
-    },
+    counts: () => ({
+      deposits: statusCounts(byStatus),
+      ofStrangers: statusCounts(ofStrangers),
+      capabilities: capabilities.counts(),
+      ...totals,
+      collecting: collections.size,
+    }),
 
     start() {
       stopping = new AbortController();
@@ -305,44 +324,19 @@ const REFUSED_COLLECTION: Collection = {
   endReason: End_Reason.UNAVAILABLE,
 };
 
-/** Peer id bytes as a key of a map. */
-function keyOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-}
-
-/** Packs deposits for the store's worker; `keys` stand beside `batch.recipients`. */
-function pack(
-  depositor: Uint8Array,
-  passed: readonly { deposit: Deposit }[],
-  nowMs: number,
-  latestExpiryMs: number,
-): { batch: DepositBatch; keys: string[] } {
-  const recipients: Uint8Array[] = [];
-  const keys: string[] = [];
-  const indexes = new Map<string, number>();
-  const fields = new Float64Array(passed.length * DEPOSIT_FIELDS);
-  let total = 0;
-  for (const [i, { deposit }] of passed.entries()) {
-    const key = keyOf(deposit.recipient);
-    let recipient = indexes.get(key);
-    if (recipient === undefined) {
-      recipient = recipients.length;
-      indexes.set(key, recipient);
-      keys.push(key);
-      // A copy: a view would take the whole network chunk along to the worker. (`slice` of a Buffer is a view.)
-      recipients.push(new Uint8Array(deposit.recipient));
-    }
-    total += BLOB_ID_BYTES + deposit.blob.byteLength;
-    fields[i * DEPOSIT_FIELDS] = recipient;
-    fields[i * DEPOSIT_FIELDS + 1] = Math.min(deposit.expiresMs, latestExpiryMs);
-    fields[i * DEPOSIT_FIELDS + 2] = total;
-  }
-  const bytes = new Uint8Array(total);
-  let at = 0;
-  for (const { deposit } of passed) {
-    bytes.set(deposit.blobId, at);
-    bytes.set(deposit.blob, at + BLOB_ID_BYTES);
-    at += BLOB_ID_BYTES + deposit.blob.byteLength;
-  }
-  return { batch: { nowMs, depositor, recipients, fields, bytes }, keys };
+function statusCounts(byStatus: ReadonlyMap<Status, number>): StatusCounts {
+  const of = (status: Status): number => byStatus.get(status) ?? 0;
+  return {
+    stored: of(Status.STORED),
+    already_there: of(Status.ALREADY_THERE),
+    full: of(Status.FULL),
+    sender_full: of(Status.SENDER_FULL),
+    too_large: of(Status.TOO_LARGE),
+    rate_limited: of(Status.RATE_LIMITED),
+    malformed: of(Status.MALFORMED),
+    hash_mismatch: of(Status.HASH_MISMATCH),
+    expired: of(Status.EXPIRED),
+    unavailable: of(Status.UNAVAILABLE),
+    refused: of(Status.REFUSED),
+  };
 }

@@ -21,8 +21,11 @@ import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
 import type { Libp2p } from 'libp2p';
+import { signCapability } from '../protocols/mailbox/capability.ts';
 import { depositor } from '../protocols/mailbox/client.ts';
 import { collect } from '../protocols/mailbox/collect.ts';
+import { depositorsClient } from '../protocols/mailbox/depositors-client.ts';
+import type { MailboxError } from '../protocols/mailbox/errors.ts';
 import {
   MAX_ONE_TIME_PREKEYS,
   MAX_PREKEY_BYTES,
@@ -260,6 +263,55 @@ void test('keeps prekeys of one peer for others, also over a restart', async (t)
     name: 'MailboxError',
     code: 'no-prekey',
   });
+});
+
+void test('keeps apart whom a recipient accepted, whom it blocked, and strangers, also over a restart', async (t) => {
+  const { signal } = t;
+  const config = await testConfig(t);
+  const first = await start(t, config);
+  const [alice, bob, pest] = await Promise.all([startPeer(t), startPeer(t), startPeer(t)]);
+  const issuedMs = Date.now();
+  const capability = await signCapability(bob.privateKey, {
+    depositor: alice.node.peerId,
+    issuedMs,
+    expiresMs: issuedMs + 3_600_000,
+  });
+  const leave = async (from: Libp2p, bootstrap: Ready, count: number, mine?: Uint8Array) => {
+    const depositing = new AbortController();
+    const openStream = streamsTo(bootstrap, from, MAILBOX_PROTOCOL);
+    const outcomes = await depositor({ openStream, signal: depositing.signal }).depositAll(
+      Array.from({ length: count }, (_, number) => ({
+        recipient: bob.node.peerId,
+        blob: new TextEncoder().encode(`${from.peerId.toString()} ${number}`),
+        expiresMs: issuedMs + 3_600_000,
+        ...(mine !== undefined && { capability: mine }),
+      })),
+    );
+    depositing.abort();
+    return outcomes.map((outcome) =>
+      outcome instanceof Error ? (outcome as MailboxError).code : outcome.status,
+    );
+  };
+  const blocker = (bootstrap: Ready) =>
+    depositorsClient({ openStream: streamsTo(bootstrap, bob.node, MAILBOX_PROTOCOL) });
+  const stored = (count: number) => Array.from({ length: count }, () => 'stored');
+
+  assert.deepEqual(await leave(alice.node, first, 20, capability), stored(20));
+  assert.deepEqual(await leave(pest.node, first, 5), [...stored(4), 'sender-full']);
+  const blocked = await blocker(first).block([pest.node.peerId], { atMs: issuedMs, signal });
+  assert.deepEqual(blocked, { blocked: 1 });
+  const metrics = await (await fetch(`${first.http}/metrics`)).text();
+  assert.match(metrics, /^tincan_mailbox_blobs 20$/m);
+  assert.match(metrics, /^tincan_mailbox_blocks 1$/m);
+  assert.match(metrics, /^tincan_stranger_deposits_total\{status="sender_full"\} 1$/m);
+  assert.match(metrics, /^tincan_capability_checks_total\{outcome="valid"\} 1$/m);
+  assert.match(metrics, /^tincan_block_requests_total\{outcome="set"\} 1$/m);
+  await first.stop();
+
+  const second = await start(t, config);
+  assert.deepEqual(await leave(pest.node, second, 1), ['refused']);
+  assert.deepEqual(await blocker(second).unblock([pest.node.peerId], { signal }), { blocked: 0 });
+  assert.deepEqual(await leave(pest.node, second, 1), ['stored']);
 });
 
 void test('relays a conversation beyond the default limits, and forgets who is gone', async (t) => {

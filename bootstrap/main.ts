@@ -27,6 +27,8 @@ import {
   RENDEZVOUS_REQUESTS_PER_MINUTE,
   STOP_LIBP2P_MS,
 } from './limits.ts';
+import { mailboxBlockLimits } from './mailbox-block-limits.ts';
+import { mailboxBlockDecisions } from './mailbox-blocks.ts';
 import { mailboxLimits } from './mailbox-limits.ts';
 import { mailbox } from './mailbox.ts';
 import { registerMetrics } from './metrics.ts';
@@ -108,7 +110,18 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
   stack.defer(() => mail.stop());
   const keys = prekeys({ store, limits: prekeyLimits(config), nowMs, groupOf, onStoreError: onError });
   stack.defer(() => keys.stop());
-  const mailStreams = mailboxHandler(mail, { ...streams, prekeys: keys.decisions });
+  const blocks = mailboxBlockDecisions({
+    store,
+    limits: mailboxBlockLimits(config),
+    nowMs,
+    groupOf,
+    onStoreError: onError,
+  });
+  const mailStreams = mailboxHandler(mail, {
+    ...streams,
+    prekeys: keys.decisions,
+    depositors: blocks.decisions,
+  });
   await host.handle(MAILBOX_PROTOCOL, mailStreams, MAILBOX_STREAMS);
   mail.start();
   keys.start();
@@ -119,8 +132,9 @@ export async function runBootstrap(config: BootstrapConfig, { signal, onReady }:
     relayReservations: () => host.services.relay.reservations.size,
     registrations: () => store.call('registrations.count', { nowMs: nowMs() }),
     phonebook: () => names.counts(),
-    mailboxBlobs: async () => (await store.call('mailbox.totals', null)).blobs,
+    mailboxTotals: () => store.call('mailbox.totals', null),
     mailbox: () => mail.counts(),
+    blockRequests: () => blocks.counts(),
     prekeyBytes: async () => (await store.call('prekeys.totals', null)).bytes,
     prekeys: () => keys.counts(),
     storeQueue: () => store.waiting,
@@ -157,6 +171,7 @@ async function openStore(config: BootstrapConfig): Promise<StoreClient<Bootstrap
   const init: BootstrapStoreInit = {
     file: join(config.dataDir, STORE_FILE),
     mailboxLimits: mailboxLimits(config),
+    mailboxBlockLimits: mailboxBlockLimits(config),
     prekeyLimits: prekeyLimits(config),
   };
   try {

@@ -40,6 +40,10 @@ export function mendBootstrapStore(database: DatabaseSync): BootstrapLosses {
       )
       .run().changes,
   );
+  database.exec(`
+    DELETE FROM mailbox_block_usage;
+    INSERT INTO mailbox_block_usage SELECT count(*) FROM mailbox_block;
+  `);
   mendPrekeys(database);
   const names = database
     .prepare(

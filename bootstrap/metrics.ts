@@ -1,5 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
+import type { BlockCounts } from './mailbox-blocks.ts';
 import type { MailboxCounts } from './mailbox.ts';
 import type { PrekeyCounts } from './prekeys.ts';
 
@@ -9,8 +10,9 @@ export interface MetricSources {
   relayReservations: () => number;
   registrations: () => Promise<number>;
   phonebook: () => Promise<{ names: number; known: number; online: number }>;
-  mailboxBlobs: () => Promise<number>;
+  mailboxTotals: () => Promise<{ blobs: number; blocks: number }>;
   mailbox: () => MailboxCounts;
+  blockRequests: () => BlockCounts;
   prekeyBytes: () => Promise<number>;
   prekeys: () => PrekeyCounts;
   storeQueue: () => number;
@@ -64,7 +66,12 @@ export function registerMetrics(registry: Registry, sources: MetricSources): voi
   gauge('tincan_peers_online', 'Peers that renewed their presence in the last 90 s', async () => {
     return (await sources.phonebook()).online;
   });
-  gauge('tincan_mailbox_blobs', 'Blobs held for recipients', sources.mailboxBlobs);
+  gauge('tincan_mailbox_blobs', 'Blobs held for recipients', async () => {
+    return (await sources.mailboxTotals()).blobs;
+  });
+  gauge('tincan_mailbox_blocks', 'Depositors that recipients have blocked, or had', async () => {
+    return (await sources.mailboxTotals()).blocks;
+  });
   gauge(
     'tincan_mailbox_collecting',
     'Recipients with an open collect stream',
@@ -75,6 +82,21 @@ export function registerMetrics(registry: Registry, sources: MetricSources): voi
     'Deposits by what became of them',
     'status',
     () => sources.mailbox().deposits,
+  );
+  counter(
+    'tincan_stranger_deposits_total',
+    'Deposits without a capability, by what became of them',
+    'status',
+    () => sources.mailbox().ofStrangers,
+  );
+  counter(
+    'tincan_capability_checks_total',
+    'Signatures of capabilities that were looked at, by what came of it',
+    'outcome',
+    () => sources.mailbox().capabilities,
+  );
+  counter('tincan_block_requests_total', 'Requests about depositors by what became of them', 'outcome', () =>
+    sources.blockRequests(),
   );
   counter('tincan_blobs_total', 'Blobs by what became of them after they were stored', 'end', () => {
     const { sent, acknowledged, expired } = sources.mailbox();

@@ -4,7 +4,7 @@ import type { BucketLimits } from '../protocols/transport/token-bucket.ts';
 import type { GroupOf } from './peer-groups.ts';
 
 /** Its keys are peer ids. */
-export type PeerRate = KeyedRate;
+export type PeerRate = Pick<KeyedRate, 'take'>;
 
 /** A token bucket per peer: `perMinute` requests in one go, refilled evenly over a minute. */
 export function peerRate(perMinute: number): PeerRate {

@@ -1,12 +1,17 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../protocols/group-commit/operations.ts';
+import { MAILBOX_BLOCK_SCHEMA } from './mailbox-block-table.ts';
 import { MAILBOX_SCHEMA } from './mailbox-table.ts';
 import { NAMES_SCHEMA } from './name-table.ts';
 import { PREKEY_SCHEMA } from './prekey-table.ts';
 import { REGISTRATION_SCHEMA } from './registration-table.ts';
 
 /** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
-const MIGRATIONS: readonly string[] = [REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA, PREKEY_SCHEMA];
+const MIGRATIONS: readonly string[] = [
+  REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA,
+  PREKEY_SCHEMA,
+  MAILBOX_BLOCK_SCHEMA,
+];
 
 /** What a store of this version of the program has in `user_version`. */
 export const BOOTSTRAP_STORE_VERSION = MIGRATIONS.length;

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { finishRepair, refuseTruncated } from '../protocols/group-commit/repair.ts';
 import { serveStore, STORE_PRAGMAS } from '../protocols/group-commit/worker.ts';
 import { REGISTRATION_LIMITS } from './limits.ts';
+import type { MailboxBlockLimits } from './mailbox-block-limits.ts';
 import type { MailboxLimits } from './mailbox-limits.ts';
 import { mailboxTable } from './mailbox-table.ts';
 import type { MailboxOperations } from './mailbox-table.ts';
@@ -20,6 +21,7 @@ export interface BootstrapStoreInit {
   /** The database file. */
   file: string;
   mailboxLimits: MailboxLimits;
+  mailboxBlockLimits: MailboxBlockLimits;
   prekeyLimits: PrekeyLimits;
 }
 
@@ -40,7 +42,7 @@ function createPrivate(file: string): void {
   if (!existsSync(file)) closeSync(openSync(file, 'wx', 0o600));
 }
 
-serveStore(({ file, mailboxLimits, prekeyLimits }: BootstrapStoreInit) => {
+serveStore(({ file, mailboxLimits, mailboxBlockLimits, prekeyLimits }: BootstrapStoreInit) => {
   finishRepair(file);
   refuseTruncated(file);
   createPrivate(file);
@@ -51,7 +53,7 @@ serveStore(({ file, mailboxLimits, prekeyLimits }: BootstrapStoreInit) => {
     const tables = [
       registrationTable(database, REGISTRATION_LIMITS),
       nameTable(database, PHONEBOOK_LIMITS),
-      mailboxTable(database, mailboxLimits),
+      mailboxTable(database, mailboxLimits, mailboxBlockLimits),
       prekeyTable(database, prekeyLimits),
     ] as const;
     const operations: BootstrapOperations = {

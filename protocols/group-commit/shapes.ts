@@ -6,6 +6,8 @@ interface Column {
   /** A column type of a STRICT table; empty where anything goes. */
   type: string;
   mayBeNull: boolean;
+  /** What a row has that was written before the column was added. */
+  missing?: ColumnValue;
 }
 
 /** What the records of a table or an index look like on a page. */
@@ -33,11 +35,20 @@ export function shapesOf(database: DatabaseSync): Shape[] {
   for (const { name: table, wr } of all(
     "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
   )) {
-    const infos = all('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?)', table as string);
+    const infos = all(
+      'SELECT name, type, "notnull", pk, dflt_value AS missing FROM pragma_table_xinfo(?)',
+      table as string,
+    );
     const byName = new Map(
-      infos.map(({ name, type, notnull, pk }): [string, Column] => [
+      infos.map(({ name, type, notnull, pk, missing }): [string, Column] => [
         name as string,
-        { name: name as string, type: type as string, mayBeNull: notnull === 0 && !(wr === 1 && pk !== 0) },
+        {
+          name: name as string,
+          type: type as string,
+          mayBeNull: notnull === 0 && !(wr === 1 && pk !== 0),
+          // Ours are whole numbers.
+          ...(missing !== null && missing !== undefined && { missing: Number(missing) }),
+        },
       ]),
     );
     const keys = infos.filter(({ pk }) => pk !== 0);
@@ -95,13 +106,13 @@ export function fit(
   { columns, rowColumn, ofIndex }: Shape,
   { row, values }: PageRecord,
 ): ColumnValue[] | undefined {
-  if (values.length !== columns.length || (row === undefined) !== ofIndex) return undefined;
+  if (values.length > columns.length || (row === undefined) !== ofIndex) return undefined;
   const filled: ColumnValue[] = [];
   for (const [index, column] of columns.entries()) {
     const isRow = column.name === rowColumn;
     if (isRow && values[index] !== null) return undefined;
-    const value = isRow ? row! : values[index]!;
-    if (!fitsColumn(value, column)) return undefined;
+    const value = isRow ? row! : index < values.length ? values[index]! : column.missing;
+    if (value === undefined || !fitsColumn(value, column)) return undefined;
     filled.push(value);
   }
   return filled;

@@ -1,4 +1,5 @@
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { depositorsClient } from '../../../protocols/mailbox/depositors-client.ts';
 import type { HeldPrekey } from '../../../protocols/mailbox/prekey-frames.ts';
 import { prekeysClient } from '../../../protocols/mailbox/prekeys-client.ts';
 import { MAILBOX_PROTOCOL } from '../../../protocols/mailbox/protocol.ts';
@@ -222,6 +223,19 @@ export const STEPS: readonly Step[] = [
       await prekeysOf(taker).take(recipient, { signal });
       await prekeysOf(taker).take(recipient, { signal });
       await metric(bootstrap, 'tincan_prekey_bytes');
+    },
+  },
+  {
+    name: 'depositors',
+    async play({ bootstrap, signal }) {
+      await using owner = await stranger({ signal });
+      await using pest = await stranger({ signal });
+      const depositors = depositorsClient({
+        openStream: () => owner.open(bootstrap.multiaddr, MAILBOX_PROTOCOL),
+      });
+      const peers = [peerIdFromPrivateKey(pest.privateKey)];
+      await depositors.block(peers, { atMs: Date.now(), signal });
+      await depositors.unblock(peers, { signal });
     },
   },
   restart('ada'),

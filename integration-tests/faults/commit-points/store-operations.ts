@@ -1,12 +1,14 @@
 import { DatabaseSync } from 'node:sqlite';
 import { REGISTRATION_LIMITS } from '../../../bootstrap/limits.ts';
+import { mailboxBlockLimits } from '../../../bootstrap/mailbox-block-limits.ts';
 import { mailboxLimits } from '../../../bootstrap/mailbox-limits.ts';
-import { MAILBOX_SCHEMA, mailboxTable } from '../../../bootstrap/mailbox-table.ts';
-import { NAMES_SCHEMA, nameTable } from '../../../bootstrap/name-table.ts';
+import { mailboxTable } from '../../../bootstrap/mailbox-table.ts';
+import { nameTable } from '../../../bootstrap/name-table.ts';
 import { PHONEBOOK_LIMITS } from '../../../bootstrap/phonebook-limits.ts';
 import { prekeyLimits } from '../../../bootstrap/prekey-limits.ts';
-import { PREKEY_SCHEMA, prekeyTable } from '../../../bootstrap/prekey-table.ts';
-import { REGISTRATION_SCHEMA, registrationTable } from '../../../bootstrap/registration-table.ts';
+import { prekeyTable } from '../../../bootstrap/prekey-table.ts';
+import { registrationTable } from '../../../bootstrap/registration-table.ts';
+import { migrate } from '../../../bootstrap/schema.ts';
 import { newDataKey } from '../../../node/at-rest/data-key.ts';
 import { openNodeStore } from '../../../node/store/file.ts';
 
@@ -31,11 +33,11 @@ export function daemonOperations(): string[] {
 /** The names of all operations of a bootstrap node's store. */
 export function bootstrapOperations(): string[] {
   const database = new DatabaseSync(':memory:');
-  database.exec(REGISTRATION_SCHEMA + NAMES_SCHEMA + MAILBOX_SCHEMA + PREKEY_SCHEMA);
+  migrate(database);
   const tables = [
     registrationTable(database, REGISTRATION_LIMITS),
     nameTable(database, PHONEBOOK_LIMITS),
-    mailboxTable(database, mailboxLimits(NO_MAILBOXES)),
+    mailboxTable(database, mailboxLimits(NO_MAILBOXES), mailboxBlockLimits(NO_MAILBOXES)),
     prekeyTable(database, prekeyLimits(NO_MAILBOXES)),
   ];
   database.close();
