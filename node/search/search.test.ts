@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultLogger } from '@libp2p/logger';
 import type { TestContext } from 'node:test';
+import { StoreError } from '../../protocols/group-commit/operations.ts';
 import { testStore } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
 import { openMessageIndex } from './message-index.ts';
@@ -45,6 +46,33 @@ function fixture(t: TestContext, times: { restMs?: number; waitMs?: number } = {
 }
 
 const textsOf = ({ found }: SearchAnswer): string[] => found.map(({ message }) => message.text);
+
+void test('a store that fails for a while is asked again', async (t) => {
+  const store = testStore();
+  using index = openMessageIndex();
+  const stop = new AbortController();
+  t.after(() => store.close());
+  store.operations['messages.send']({ items: [{ peer: 'ann', text: 'hello' }], nowMs: NOW });
+  let failures = 3;
+  const search = searchService({
+    store: {
+      call: async (what, given, ...rest) => {
+        if (what === 'texts.read' && failures-- > 0) throw new StoreError('the disk is full', 'disk-full');
+        return store.client.call(what, given, ...rest);
+      },
+    },
+    index,
+    log: defaultLogger().forComponent('search'),
+    signal: stop.signal,
+    restMs: 1,
+  });
+  const running = search.run();
+  while (failures > -1) await new Promise((resolve) => setImmediate(resolve));
+  const { found } = await search.find({ text: 'hello', limit: 1 }, { signal: stop.signal });
+  assert.equal(found.length, 1);
+  stop.abort();
+  await running;
+});
 
 void test('what was there before and what comes is found, the newest first', async (t) => {
   const { search, send, find, stop } = fixture(t);

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@libp2p/interface';
+import { StoreError } from '../../protocols/group-commit/operations.ts';
 import type { StoredMessage } from '../store/history.ts';
 import type { NodeStore } from '../store/operations.ts';
 import type { MessageIndex } from './message-index.ts';
@@ -126,16 +127,30 @@ export function searchService(init: SearchInit): Search {
     async run() {
       const over = Promise.withResolvers<void>();
       signal.addEventListener('abort', () => over.resolve(), { once: true });
+      const rest = (): Promise<unknown> => delay(restMs, undefined, { signal }).catch(() => undefined);
+      /** What the store can't give now, it is asked for again. */
+      const patiently = async (act: () => Promise<void>): Promise<void> => {
+        while (!signal.aborted) {
+          try {
+            await act();
+            return;
+          } catch (error) {
+            if (!(error instanceof StoreError)) throw error;
+            log('not indexed now: %s', error.message);
+            await rest();
+          }
+        }
+      };
       const startedMs = performance.now();
-      await indexUpTo(() => newestRow, signal);
+      await patiently(() => indexUpTo(() => newestRow, signal));
       log('indexed %d messages in %d ms', indexedTo, Math.round(performance.now() - startedMs));
       while (!signal.aborted) {
         await Promise.race([news.promise, over.promise]);
         news = Promise.withResolvers();
         do {
-          await delay(restMs, undefined, { signal }).catch(() => undefined);
+          await rest();
+          await patiently(advance);
           if (signal.aborted) return;
-          await advance();
         } while (indexedTo < newestRow);
       }
     },
