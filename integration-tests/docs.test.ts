@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Registry } from 'prom-client';
+import { mailboxBlockLimits } from '../bootstrap/mailbox-block-limits.ts';
 import { mailboxLimits } from '../bootstrap/mailbox-limits.ts';
 import { prekeyLimits } from '../bootstrap/prekey-limits.ts';
 import { registerMetrics } from '../bootstrap/metrics.ts';
@@ -21,6 +22,7 @@ import { MAX_CONNECTIONS, MAX_HEADER_BYTES, MAX_JSON_BYTES, MAX_UNANSWERED } fro
 import { MAX_WORDS } from '../node/search/search.ts';
 import { MAX_CARD_BYTES, MAX_MAILBOX_MULTIADDRS, MAX_MAILBOXES } from '../protocols/contact-card/card.ts';
 import { ERROR_STATUS, MAX_FOUND, MAX_QUERY_CHARS, MAX_TEXT_BYTES } from '../protocols/control/routes.ts';
+import { CAPABILITY_BYTES, MAX_CAPABILITY_LIFETIME_MS } from '../protocols/mailbox/capability.ts';
 import {
   MAX_ONE_TIME_PREKEYS,
   MAX_PREKEY_BYTES,
@@ -197,8 +199,9 @@ void test("the operator's page has every metric of the node", async () => {
     relayReservations: () => 0,
     registrations: () => Promise.resolve(0),
     phonebook: () => Promise.resolve({ names: 0, known: 0, online: 0 }),
-    mailboxBlobs: () => Promise.resolve(0),
+    mailboxTotals: () => Promise.resolve({ blobs: 0, blocks: 0 }),
     mailbox: () => assert.fail('nobody asks'),
+    blockRequests: () => assert.fail('nobody asks'),
     prekeyBytes: () => Promise.resolve(0),
     prekeys: () => assert.fail('nobody asks'),
     storeQueue: () => 0,
@@ -244,6 +247,7 @@ const MAILBOX = mailboxLimits({
   depositsPerMinute: bootstrapDefaults['deposits_per_minute']!,
 });
 const PREKEYS = prekeyLimits({ mailboxTotalBytes: MAILBOX.totalBytes });
+const BLOCKS = mailboxBlockLimits({ mailboxTotalBytes: MAILBOX.totalBytes });
 const HOUR = 3600;
 const DAY_MS = 24 * HOUR * 1000;
 
@@ -268,6 +272,12 @@ const FIGURES: Record<string, [string, ...string[]][]> = {
     ['time kept', `${MAILBOX.keptMs / DAY_MS} days`],
     ['blobs for one recipient', count(MAILBOX.blobs)],
     ['bytes for one recipient', size(MAILBOX.bytes)],
+    ['blobs of strangers for one', count(MAILBOX.strangers.blobs), count(MAILBOX.strangers.blobsPerSender)],
+    ['bytes of strangers for one', `${count(Math.floor(MAILBOX.strangers.bytes / 1024))} KiB`],
+    ['capability', `${CAPABILITY_BYTES} bytes`, `${MAX_CAPABILITY_LIFETIME_MS / DAY_MS} days`],
+    ['depositors that one owner blocks', count(BLOCKS.perOwner)],
+    ['depositors blocked by everybody', count(BLOCKS.total)],
+    ['requests of one owner about them', ...bucket(BLOCKS.requests)],
     ['blobs for one recipient per sender', count(MAILBOX.blobsPerSender)],
     ['deposits of one peer', `${count(MAILBOX.depositsPerMinute)} a minute`],
     ['bytes held for everybody together', `${count(MAILBOX.totalBytes / 1024 ** 3)} GiB`],
@@ -380,6 +390,12 @@ void test("the operator's page has the limits of one address and of all", () => 
       `${count(PREKEYS.publications.perSecond * 60)} a minute`,
       count(PREKEYS.publicationsPerAddress.burst),
       `${count(PREKEYS.publicationsPerAddress.perSecond * 60)} a minute`,
+    ],
+    [
+      'requests to block',
+      ...bucket(BLOCKS.requests),
+      ...bucket(BLOCKS.requestsPerAddress),
+      count(BLOCKS.total),
     ],
     ['prekeys taken', ...bucket(PREKEYS.takesPerAddress)],
     [

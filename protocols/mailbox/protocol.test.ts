@@ -7,6 +7,8 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import fc from 'fast-check';
 import { encodeFrames } from '../framing/frames.ts';
 import { encodeBlob, encodeDeposit } from './blob-frames.ts';
+import { signCapability } from './capability.ts';
+import { encodeDepositorsAnswer, encodeDepositorsRequest } from './depositors-frames.ts';
 import { peerIdToBytes } from './peer-id-bytes.ts';
 import { encodePrekeyAnswer, encodePrekeyRequest } from './prekey-frames.ts';
 import {
@@ -138,10 +140,10 @@ test('a body of a later version decodes to nothing', () => {
 
 test('the worked exchange of the README is what is sent', async () => {
   const readme = await readFile(new URL('README.md', import.meta.url), 'utf8');
-  const identity = async (seed: number) =>
-    peerIdToBytes(
-      peerIdFromPrivateKey(await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed))),
-    );
+  const key = (seed: number) => generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed));
+  const identity = async (seed: number) => peerIdToBytes(peerIdFromPrivateKey(await key(seed)));
+  const answered = (seq: number, fields: Pick<Answer, 'status' | 'keptUntilMs'>): Uint8Array[] =>
+    encodeAnswers(answerRuns([seq], [{ retryAfterMs: 0, detail: '', ...fields }]));
   const [alice, bob] = await Promise.all([identity(1), identity(2)]);
   const time = 1_800_000_000_000;
   const blob = Buffer.from('hello');
@@ -164,9 +166,7 @@ test('the worked exchange of the README is what is sent', async () => {
         blob,
       }),
     ],
-    encodeAnswers(
-      answerRuns([0], [{ status: Status.STORED, keptUntilMs: time, retryAfterMs: 0, detail: '' }]),
-    ),
+    answered(0, { status: Status.STORED, keptUntilMs: time }),
     [encodeCollect()],
     [encodeBlob({ depositor: alice, depositedAtMs: time - 21 * 86_400_000, blob })],
     [encodeAcknowledge(1)],
@@ -179,6 +179,29 @@ test('the worked exchange of the README is what is sent', async () => {
     [encodePrekeyAnswer({ type: 'prekey-taken', prekey: always, lastResort: true })],
     [encodePrekeyRequest({ type: 'count-prekeys' })],
     [encodePrekeyAnswer({ type: 'prekeys-counted', oneTimeIds: [], lastResortId: always.id })],
+    [
+      encodeDeposit({
+        seq: 1,
+        recipient: bob,
+        blobId: hash('sha256', blob, 'buffer'),
+        expiresMs: time,
+        blob,
+        capability: await signCapability(await key(2), {
+          depositor: peerIdFromPrivateKey(await key(1)),
+          issuedMs: time - 21 * 86_400_000,
+          expiresMs: time,
+        }),
+      }),
+    ],
+    answered(1, { status: Status.ALREADY_THERE, keptUntilMs: time }),
+    [
+      encodeDepositorsRequest({
+        type: 'set-depositors',
+        change: { block: [alice], unblock: [], atMs: time },
+      }),
+    ],
+    [encodeDepositorsAnswer({ type: 'depositors-set', blocked: 1 })],
+    answered(2, { status: Status.REFUSED, keptUntilMs: 0 }),
   ].map((frames) => Buffer.from(encodeFrames(frames)).toString('hex'));
   const shown = readme
     .slice(readme.indexOf('## A worked exchange'))
