@@ -186,6 +186,7 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
       friends.set(friend.peerId, friend);
       return { ...friend, addedAt: AT, unread: 0, keyChange: null };
     },
+    backup: ({ file }) => ({ file, peerId: SELF, madeAt: AT, bytes: 1_234_567 }),
     removeContact: ({ who }) => {
       const friend = find(who);
       friends.delete(friend.peerId);

@@ -96,13 +96,34 @@ export async function askPassphrase(state: KeyState, init: PassphraseInit): Prom
 export async function askNew(
   terminal: HiddenInput,
   { note, signal }: Pick<PassphraseInit, 'note' | 'signal'>,
+  question = 'New passphrase: ',
 ): Promise<string> {
   for (let left = TRIES; left > 0; left--) {
-    const first = await readHidden('New passphrase: ', terminal, { signal });
+    const first = await readHidden(question, terminal, { signal });
     if (first === (await readHidden('The same again: ', terminal, { signal }))) return first;
     note('These were two different ones.');
   }
   throw refusal('no passphrase was chosen');
+}
+
+/**
+ * The passphrase of a backup, which is never that of a data directory by mistake: it has a variable of its own.
+ *
+ * @param ask asks at a terminal
+ * @throws CommandError when there is no way to get it
+ */
+export async function backupPassphrase(
+  file: string | undefined,
+  ask: (terminal: HiddenInput) => Promise<string>,
+): Promise<string> {
+  if (file !== undefined) return passphraseIn(file);
+  const variable = nonEmpty(process.env['TINCAN_BACKUP_PASSPHRASE']);
+  if (variable !== undefined) return variable;
+  const terminal = ownTerminal();
+  if (terminal !== undefined) return ask(terminal);
+  throw refusal(
+    `a passphrase for the backup is needed: ${PASSPHRASE_WAYS.replace('TINCAN_PASSPHRASE', 'TINCAN_BACKUP_PASSPHRASE')}`,
+  );
 }
 
 /**

@@ -8,6 +8,7 @@ import { addSettingOptions, givenFlags } from './setting-options.ts';
 import { readVersion } from './version.ts';
 import type { ControlClient } from '../protocols/control/client.ts';
 import type { CommandContext, CommandModule } from './command.ts';
+import type { BackupFlags } from './commands/backup.ts';
 import type { PassphraseFlags } from './commands/passphrase-change.ts';
 import type { Program, SettingValue } from './settings.ts';
 
@@ -158,6 +159,50 @@ function buildProgram(exit: (code: number) => void): Command {
     .action(async (flags: PassphraseFlags) => {
       const { run } = await import('./commands/passphrase-change.ts');
       exit(await run(program.opts<{ dataDir?: string }>().dataDir, flags));
+    });
+
+  /** Where a data directory is, and what protects it. */
+  const flagsOf = (own: [key: string, value: SettingValue | undefined][] = []): Map<string, SettingValue> => {
+    const { dataDir, config } = program.opts<{ dataDir?: string; config?: string }>();
+    const given = [['data_dir', dataDir], ['config', config], ...own] as const;
+    return new Map(given.flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const])));
+  };
+  const isJson = (): { json: boolean } => ({ json: program.opts<{ json?: boolean }>().json === true });
+  program
+    .command('backup')
+    .argument('<FILE>', 'where to write it')
+    .description('write everything to one sealed file, while the daemon runs or not')
+    .option(
+      '--passphrase-file <FILE>',
+      "read the backup's own passphrase from the first line of this file (TINCAN_BACKUP_PASSPHRASE)",
+    )
+    .option('--force', 'replace a backup that is there')
+    .helpGroup('Programs:')
+    .action(async (file: string, flags: BackupFlags) => {
+      const { run } = await import('./commands/backup.ts');
+      exit(await run(file, flagsOf(), flags, isJson()));
+    });
+  program
+    .command('restore')
+    .argument('<FILE>', 'a backup')
+    .description('make a data directory of a backup; the other one must not run any more')
+    .option(
+      '--passphrase-file <FILE>',
+      "read the backup's passphrase from the first line of this file (TINCAN_BACKUP_PASSPHRASE)",
+    )
+    .option(
+      '--new-passphrase-file <FILE>',
+      'the same for the passphrase of the new data directory (TINCAN_PASSPHRASE)',
+    )
+    .option('--no-passphrase', 'let no passphrase protect the new data directory')
+    .helpGroup('Programs:')
+    .action(async (file: string, flags: PassphraseFlags) => {
+      const { run } = await import('./commands/restore.ts');
+      const own = flagsOf([
+        ['passphrase_file', flags.newPassphraseFile],
+        ['passphrase', flags.passphrase === false ? false : undefined],
+      ]);
+      exit(await run(file, own, flags, isJson()));
     });
 
   program.commandsGroup('You:');

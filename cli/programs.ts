@@ -115,3 +115,48 @@ export async function changePassphrase(
   const { changePassphrase } = await import('../node/at-rest/key-file.ts');
   changePassphrase(dataDir, from, to);
 }
+
+export interface BackupRequest {
+  /** Absolute path. */
+  file: string;
+  passphrase: string;
+  force: boolean;
+}
+
+/** What became of it. */
+export interface BackupMade {
+  file: string;
+  peerId: string;
+  madeAt: string;
+  bytes: number;
+}
+
+/** Makes a backup of a data directory on which no daemon runs. */
+export async function backUpStopped(
+  dataDir: string,
+  request: BackupRequest,
+  askPassphrase: RunOptions['askPassphrase'],
+  options: { signal: AbortSignal },
+): Promise<BackupMade> {
+  const { backUpStopped } = await import('../node/backup/stopped.ts');
+  const { file, peerId, madeMs, bytes } = await backUpStopped(dataDir, request, askPassphrase, options);
+  return { file, peerId, madeAt: new Date(madeMs).toISOString(), bytes };
+}
+
+/** A backup whose passphrase was right. */
+export interface OpenBackup {
+  /** Makes the data directory of it; null stands for no passphrase. */
+  restore(passphrase: string | null): { peerId: string; madeMs: number };
+  close(): void;
+}
+
+/** Opens a backup to restore it to a data directory, which has to be empty before anybody is asked for the passphrase. */
+export async function openBackup(
+  file: string,
+  dataDir: string,
+  askPassphrase: () => Promise<string>,
+): Promise<OpenBackup> {
+  const { checkEmpty, openBackup } = await import('../node/backup/restoring.ts');
+  checkEmpty(dataDir);
+  return openBackup(file, dataDir, await askPassphrase());
+}

@@ -1,21 +1,26 @@
 import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import { StoreClient } from '../protocols/group-commit/client.ts';
 import { StoreError } from '../protocols/group-commit/operations.ts';
 import { isHeld } from '../protocols/group-commit/repair.ts';
 import { keyStateOf, openOrCreateKeyFile, requireKeyFile } from './at-rest/key-file.ts';
 import type { AskPassphrase } from './at-rest/key-file.ts';
-import type { RowSealer } from './at-rest/row-sealer.ts';
 import { openNodeStore } from './store/file.ts';
-import type { NodeStoreData } from './store/file.ts';
+import type { NodeStoreData, OpenedFile } from './store/file.ts';
 import type { NodeOperations } from './store/operations.ts';
 
 export const STORE_FILE = 'daemon.db';
+
+export interface OpenedStore extends OpenedFile {
+  store: StoreClient<NodeOperations>;
+  /** What is under the store, to be copied while it is used. */
+  database: DatabaseSync;
+}
 
 /**
  * Opens a data directory's store, which locks it, with its data key, which is made at the first start.
  *
  * @param onDamage told when something in the store can't be read, and the rest could
- * @returns the store, and what seals other things under the same data key
  * @throws StoreError `held` when another process has the data directory, before anybody is asked for a passphrase in
  * vain; `internal` with a DataKeyError as its cause; and what `askPassphrase` throws
  */
@@ -23,15 +28,14 @@ export async function openDaemonStore(
   dataDir: string,
   askPassphrase: AskPassphrase,
   onDamage: (error: Error) => void,
-): Promise<{ store: StoreClient<NodeOperations>; sealer: RowSealer }> {
+): Promise<OpenedStore> {
   const file = join(dataDir, STORE_FILE);
   if (isHeld(file)) throw new StoreError(`another process has ${file} open`, 'held');
   const passphrase = await askPassphrase(keyStateOf(dataDir));
-  let sealer: RowSealer;
+  let opened: ReturnType<typeof openNodeStore>;
   const store = StoreClient.openHere(
     (data: NodeStoreData) => {
-      const opened = openNodeStore(data, onDamage);
-      ({ sealer } = opened);
+      opened = openNodeStore(data, onDamage);
       return opened;
     },
     {
@@ -40,5 +44,6 @@ export async function openDaemonStore(
         isSealed ? requireKeyFile(dataDir, passphrase) : openOrCreateKeyFile(dataDir, passphrase),
     },
   );
-  return { store, sealer: sealer! };
+  const { database, sealer, restoredMs } = opened!;
+  return { store, database, sealer, restoredMs };
 }

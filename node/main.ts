@@ -8,6 +8,8 @@ import { DAEMON_LIMITS } from '../protocols/transport/limits.ts';
 import { controlServer } from './api/server.ts';
 import type { AskPassphrase } from './at-rest/key-file.ts';
 import { sealedIdentity } from './at-rest/sealed-identity.ts';
+import { backupMaker, clearCopies } from './backup/making.ts';
+import { describeRestore } from './backup/restored-store.ts';
 import { addressesByNode, bootstrapLink, bootstrapPeerId } from './bootstrap-link.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
 import { chatService } from './chat-service.ts';
@@ -28,6 +30,7 @@ import { mailboxIntake } from './mailbox-intake.ts';
 import { mailboxes as createMailboxes } from './mailboxes.ts';
 import { messageView } from './message-view.ts';
 import type { NamesForViews } from './message-view.ts';
+import { backupOperations } from './operations/backup.ts';
 import type { Daemon } from './operations/daemon.ts';
 import { identityOperations } from './operations/identity.ts';
 import { messageOperations } from './operations/messages.ts';
@@ -90,8 +93,12 @@ async function runUnlocked(
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const storeTrouble = storeWarnings(config.dataDir);
-  const { store, sealer } = await openDaemonStore(config.dataDir, askPassphrase, storeTrouble.failed);
+  const opened = await openDaemonStore(config.dataDir, askPassphrase, storeTrouble.failed);
+  const { store, sealer } = opened;
   stack.use(store);
+  clearCopies(config.dataDir);
+  const backups = backupMaker({ dataDir: config.dataDir, database: opened.database, sealer, nowMs });
+  stack.defer(() => backups.ended());
   store.onFailure = storeTrouble.failed;
   const index = stack.use(openMessageIndex());
   const privateKey = await sealedIdentity(join(config.dataDir, 'identity.key'), sealer);
@@ -124,6 +131,7 @@ async function runUnlocked(
     events.append({ type: 'warning', message });
   });
   storeTrouble.tell(warnings.add);
+  if (opened.restoredMs !== undefined) warnings.add(describeRestore(opened.restoredMs));
 
   const card = ownCard({
     privateKey,
@@ -339,6 +347,7 @@ async function runUnlocked(
       ...trustOperations(daemon),
       ...messageOperations(daemon),
       ...searchOperations(daemon),
+      ...backupOperations(backups, running),
       // The answer goes out first.
       ...lockOperations(config.dataDir, () => setImmediate(() => locking.abort())),
     },

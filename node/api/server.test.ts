@@ -38,6 +38,7 @@ const execute = promisify(execFile);
 
 const BODIES: Partial<Record<RouteName, object>> = {
   unlock: { passphrase: 'p' },
+  backup: { file: '/b', passphrase: 'p' },
   claimName: { name: 'ada' },
   verify: { verified: true },
   compareCode: { code: 'x' },

@@ -3,6 +3,7 @@ import { finishRepair, refuseTruncated } from '../../protocols/group-commit/repa
 import { STORE_PRAGMAS } from '../../protocols/group-commit/worker.ts';
 import { rowSealer } from '../at-rest/row-sealer.ts';
 import type { RowSealer } from '../at-rest/row-sealer.ts';
+import { beginAfterRestore } from '../backup/restored-store.ts';
 import { nodeStore } from './operations.ts';
 import { migrate, SEALED_VERSION } from './schema.ts';
 import { sealedColumns } from './sealed-columns.ts';
@@ -19,6 +20,13 @@ export interface NodeStoreData {
   dataKey: (isSealed: boolean) => Buffer;
 }
 
+export interface OpenedFile {
+  /** Seals other things under the same data key. */
+  sealer: RowSealer;
+  /** When the backup was made that this store was restored from, if it is opened for the first time since. */
+  restoredMs: number | undefined;
+}
+
 /**
  * Opens the daemon's database, which this process then holds; one that is not sealed yet is.
  *
@@ -27,7 +35,7 @@ export interface NodeStoreData {
 export function openNodeStore(
   { file, dataKey }: NodeStoreData,
   onDamage: (error: Error) => void = () => undefined,
-): ReturnType<typeof nodeStore> & { sealer: RowSealer } {
+): ReturnType<typeof nodeStore> & OpenedFile {
   finishRepair(file);
   refuseTruncated(file);
   const database = new DatabaseSync(file);
@@ -43,7 +51,8 @@ export function openNodeStore(
     // Keys are used and deleted: what a row had is not to stay in the file. (The log has it until it is written over.)
     database.exec('PRAGMA secure_delete = ON');
     checkDataKey(database, sealed);
-    return { ...nodeStore(database, sealed, onDamage), sealer };
+    const restoredMs = beginAfterRestore(database, sealed);
+    return { ...nodeStore(database, sealed, onDamage), sealer, restoredMs };
   } catch (error) {
     database.close();
     throw error;

@@ -318,6 +318,26 @@ export const contract = {
     response: Lock,
     errors: [],
   },
+  backup: {
+    summary: 'Write everything to one sealed file on the machine of the daemon',
+    body: z.object({
+      file: z.string().min(1).max(4096).describe('Absolute path of the backup; its folder is there'),
+      passphrase: z
+        .string()
+        .min(1)
+        .max(1024)
+        .describe('For the backup alone; who has both has all, the identity too'),
+      force: z.boolean().default(false).describe('Replace a backup that is there; nothing else is replaced'),
+    }),
+    response: z.object({
+      file: z.string(),
+      peerId: PeerId,
+      madeAt: Time,
+      bytes: z.int().describe('Size of the file'),
+    }),
+    status: 201,
+    errors: ['conflict', 'disk-full'],
+  },
   claimName: {
     summary: 'Claim a name at every phonebook in reach',
     body: z.object({ name: z.string().min(1).max(200) }),

@@ -7,6 +7,7 @@ export const routes = {
   identity: { method: 'GET', path: '/v1/identity' },
   lock: { method: 'POST', path: '/v1/lock' },
   unlock: { method: 'POST', path: '/v1/unlock' },
+  backup: { method: 'POST', path: '/v1/backups' },
   claimName: { method: 'PUT', path: '/v1/name' },
   releaseName: { method: 'DELETE', path: '/v1/name' },
   peers: { method: 'GET', path: '/v1/peers' },
