@@ -28,7 +28,12 @@ void test('backup: the daemon is given the whole path and the passphrase of the 
   const { folder, tincan } = await daemonFor(t, {
     backup: (input) => {
       asked.push(input);
-      return { file: input.file, peerId: '12D3KooWada', madeAt: '2026-11-20T09:05:00.000Z', bytes: 1_234_567 };
+      return {
+        file: input.file,
+        peerId: '12D3KooWada',
+        madeAt: '2026-11-20T09:05:00.000Z',
+        bytes: 1_234_567,
+      };
     },
   });
   const file = join(folder, 'ada');
