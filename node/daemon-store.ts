@@ -11,6 +11,9 @@ import type { NodeOperations } from './store/operations.ts';
 
 export const STORE_FILE = 'daemon.db';
 
+/** Who asks for the passphrase, or the data key that one has opened already: it is overwritten when it is done with. */
+export type KeySource = AskPassphrase | Buffer;
+
 export interface OpenedStore extends OpenedFile {
   store: StoreClient<NodeOperations>;
   /** What is under the store, to be copied while it is used. */
@@ -22,16 +25,16 @@ export interface OpenedStore extends OpenedFile {
  *
  * @param onDamage told when something in the store can't be read, and the rest could
  * @throws StoreError `held` when another process has the data directory, before anybody is asked for a passphrase in
- * vain; `internal` with a DataKeyError as its cause; and what `askPassphrase` throws
+ * vain; `internal` with a DataKeyError as its cause; and what `key` throws
  */
 export async function openDaemonStore(
   dataDir: string,
-  askPassphrase: AskPassphrase,
+  key: KeySource,
   onDamage: (error: Error) => void,
 ): Promise<OpenedStore> {
   const file = join(dataDir, STORE_FILE);
   if (isHeld(file)) throw new StoreError(`another process has ${file} open`, 'held');
-  const passphrase = await askPassphrase(keyStateOf(dataDir));
+  const passphrase = typeof key === 'function' ? await key(keyStateOf(dataDir)) : null;
   let opened: ReturnType<typeof openNodeStore>;
   const store = StoreClient.openHere(
     (data: NodeStoreData) => {
@@ -40,8 +43,10 @@ export async function openDaemonStore(
     },
     {
       file,
-      dataKey: (isSealed: boolean) =>
-        isSealed ? requireKeyFile(dataDir, passphrase) : openOrCreateKeyFile(dataDir, passphrase),
+      dataKey(isSealed: boolean) {
+        if (typeof key !== 'function') return key;
+        return isSealed ? requireKeyFile(dataDir, passphrase) : openOrCreateKeyFile(dataDir, passphrase);
+      },
     },
   );
   const { database, sealer, restoredMs } = opened!;

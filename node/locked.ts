@@ -49,12 +49,12 @@ export function lockOperations(
  * Stands in for a daemon that is locked: nothing of it runs, no key is in memory, and nobody can reach it. It holds the data
  * directory and answers every request with `locked`, until one brings the right passphrase.
  *
- * @returns the passphrase, or null when the signal has fired
+ * @returns the data key, to be overwritten when it is done with, or null when the signal has fired
  */
 export async function whileLocked(
   { config, logger, version }: LockedInit,
   { signal }: { signal: AbortSignal },
-): Promise<string | null> {
+): Promise<Buffer | null> {
   const { dataDir } = config;
   await using stack = new AsyncDisposableStack();
   const database = new DatabaseSync(join(dataDir, STORE_FILE));
@@ -63,7 +63,8 @@ export async function whileLocked(
   // The first that is read takes the lock.
   database.prepare('PRAGMA user_version').get();
 
-  const over = Promise.withResolvers<string | null>();
+  const over = Promise.withResolvers<Buffer | null>();
+  let unlocked = false;
   const refuse = (): never => {
     throw lockedError();
   };
@@ -74,13 +75,16 @@ export async function whileLocked(
       ...(refused as unknown as ControlOperations),
       lock: () => ({ locked: true }),
       unlock({ passphrase }) {
+        let key: Buffer;
         try {
-          requireKeyFile(dataDir, passphrase).fill(0);
+          key = requireKeyFile(dataDir, passphrase);
         } catch (error) {
           if (!(error instanceof DataKeyError)) throw error;
           throw new ControlError('forbidden', error.message, { field: 'passphrase' });
         }
-        over.resolve(passphrase);
+        if (unlocked) key.fill(0);
+        else over.resolve(key);
+        unlocked = true;
         return { locked: false };
       },
     },

@@ -16,6 +16,7 @@ import { chatService } from './chat-service.ts';
 import type { DaemonConfig, Ready } from './config.ts';
 import { controlFiles } from './control-files.ts';
 import { openDaemonStore } from './daemon-store.ts';
+import type { KeySource } from './daemon-store.ts';
 import { delivery as createDelivery } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/delivery.ts';
 import { deliveryEvents } from './delivery-events.ts';
@@ -69,19 +70,23 @@ export interface RunOptions {
  */
 export async function runDaemon(config: DaemonConfig, options: RunOptions): Promise<void> {
   const logger = daemonLog(config.logLevel);
-  let run = options;
+  let run: UnlockedOptions = { ...options, key: options.askPassphrase };
   while ((await runUnlocked(config, logger, run)) === 'locked') {
-    const passphrase = await whileLocked({ config, logger, version: run.version }, options);
-    if (passphrase === null) return;
-    run = { ...options, onReady: () => undefined, askPassphrase: () => Promise.resolve(passphrase) };
+    const key = await whileLocked({ config, logger, version: run.version }, options);
+    if (key === null) return;
+    run = { ...options, onReady: () => undefined, key };
   }
+}
+
+interface UnlockedOptions extends Omit<RunOptions, 'askPassphrase'> {
+  key: KeySource;
 }
 
 /** Runs until the daemon is told to stop, or to lock itself; then nothing of it is left. */
 async function runUnlocked(
   config: DaemonConfig,
   log: ReturnType<typeof daemonLog>,
-  { signal, onReady, askPassphrase, version }: RunOptions,
+  { signal, onReady, key, version }: UnlockedOptions,
 ): Promise<'stopped' | 'locked'> {
   const nowMs = Date.now;
   const random = Math.random;
@@ -93,7 +98,7 @@ async function runUnlocked(
   const running = AbortSignal.any([signal, stopping.signal]);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const storeTrouble = storeWarnings(config.dataDir);
-  const opened = await openDaemonStore(config.dataDir, askPassphrase, storeTrouble.failed);
+  const opened = await openDaemonStore(config.dataDir, key, storeTrouble.failed);
   const { store, sealer } = opened;
   stack.use(store);
   clearCopies(config.dataDir);
