@@ -39,6 +39,7 @@ function readerOf(bytes: Uint8Array): ReadBytes {
 
 export const subject: Subject = {
   name: 'backup',
+  leastInputs: 100_000,
   decoders: [
     {
       name: 'backup file',
