@@ -22,6 +22,20 @@ import type { PrekeyUpkeep } from './prekey-upkeep.ts';
 import { testStore } from './store/store-fixture.ts';
 import type { TestStore } from './store/store-fixture.ts';
 
+/** Everybody knows everybody. */
+const NOBODY_ASKS = {
+  acquaintances: {
+    beforeSending: () => undefined,
+    requested: () => undefined,
+    keepsUsWaiting: () => false,
+    decisions: {
+      inviteToken: async () => undefined,
+      depositCapability: async () => undefined,
+      pending: async () => undefined,
+    },
+  },
+};
+
 /** As long as anything here takes on a busy machine. */
 const PATIENCE_MS = 20_000;
 
@@ -160,6 +174,7 @@ export function openPost(t: TestContext): Post {
           nowMs,
           log: logger,
         }),
+        ...NOBODY_ASKS,
         log: logger,
         now: nowMs,
         random: () => 0,
