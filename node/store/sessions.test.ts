@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { openNodeStore } from './file.ts';
+import { nodeStore } from './operations.ts';
 import { SESSION_LIMITS } from './sessions.ts';
-import { testStore, TEST_DATA_KEY } from './store-fixture.ts';
+import { testStore, TEST_DATA_KEY, TEST_SEALED } from './store-fixture.ts';
 import type { TestStore } from './store-fixture.ts';
 
 const NOW_MS = 1_800_000_000_000;
@@ -25,8 +26,13 @@ const befriend = (peer: string): void => {
 };
 
 /** Blobs of sessions came, and nothing was in them. */
-const took = (peer: string, numbers: readonly number[], usedPrekeys: Uint8Array[] = []): void => {
-  store.operations['sessions.take']({
+const took = (
+  peer: string,
+  numbers: readonly number[],
+  usedPrekeys: Uint8Array[] = [],
+  operations = store.operations,
+): void => {
+  operations['sessions.take']({
     peer,
     messages: [],
     sessions: numbers.map((n) => ({ id: idOf(n), prekeyId: idOf(0), state, takenMs: NOW_MS + n })),
@@ -50,16 +56,18 @@ void test('what a known peer can make this node keep is bounded; the sessions us
 });
 
 void test('nothing is kept of a stranger of whom nothing was taken', () => {
-  took('stranger', [1, 2, 3]);
+  const { operations } = nodeStore(store.database, TEST_SEALED);
+  took('stranger', [1, 2, 3], [], operations);
   assert.deepEqual(held([1, 2, 3]), []);
   assert.equal(store.operations['sessions.owe-lost']({ peer: 'stranger', ids: [idOf(1)] }), false);
 });
 
 void test('strangers have less room, each and all together', () => {
+  const { operations } = nodeStore(store.database, TEST_SEALED);
   for (let n = 0; n < 80; n++) {
     // Of whom something is known, a card for instance.
     store.operations['papers.put']({ peer: `stranger ${n}`, card: null, certificate: null });
-    took(`stranger ${n}`, counted(n * 10, 5));
+    took(`stranger ${n}`, counted(n * 10, 5), [], operations);
   }
   befriend('ben');
   took('ben', [9999]);
