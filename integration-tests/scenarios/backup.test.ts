@@ -170,6 +170,9 @@ scenario('a backup that is a week old: what waits and what is written arrives, o
   assert.equal(restored.code, 0, restored.stderr);
   await ada.program.start();
   await ada.send('benny', 'from the backup', 'delivered');
+  // The name, too, whose certificate has a number from before.
+  const { name, certificates } = await ada.client.call('claimName', { name: 'ada' }, { signal });
+  assert.deepEqual([name, certificates.length], ['ada', 1]);
   await ben.texts(6);
   assert.deepEqual((await ben.inbox()).map(({ text }) => text).toSorted(), [
     'day 1',

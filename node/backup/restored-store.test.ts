@@ -9,7 +9,7 @@ import { ackedRanges, decodeFrame } from '../../protocols/chat/protocol.ts';
 import { openNodeStore } from '../store/file.ts';
 import { messagesIn, TEST_DATA_KEY, TEST_SEALED, testStore } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
-import { storeForBackup } from './restored-store.ts';
+import { beginAfterRestore, storeForBackup } from './restored-store.ts';
 
 const NOW = 1_800_000_000_000;
 
@@ -103,6 +103,22 @@ test('a restored store begins new chains before it has heard from anybody, once'
   send(second, 'later');
   assert.equal(decodeMessage(waiting(second)[0]!).counter, 3, 'the chain goes on');
   second.database.close();
+});
+
+test('a first start that is cut off is a first start again', () => {
+  send(ann, 'one');
+  const file = backUp();
+  const database = new DatabaseSync(file);
+  const chains = (): unknown => database.prepare('SELECT chain, last_counter FROM chains ORDER BY id').all();
+  const before = chains();
+  database.exec("CREATE TRIGGER full BEFORE DELETE ON meta BEGIN SELECT RAISE(ABORT, 'no room'); END");
+  assert.throws(() => beginAfterRestore(database, TEST_SEALED), /no room/);
+  assert.deepEqual(chains(), before);
+  database.exec('DROP TRIGGER full');
+  assert.equal(beginAfterRestore(database, TEST_SEALED), NOW);
+  assert.notDeepEqual(chains(), before);
+  assert.equal(beginAfterRestore(database, TEST_SEALED), undefined);
+  database.close();
 });
 
 test('what a daemon seals with is in no backup and does not outlive a first start; what it opens with is kept', () => {

@@ -86,9 +86,6 @@ function beginChains(database: DatabaseSync, sealed: SealedColumns): void {
   const chains = openChains(database, sealed);
   const fork = chainForks(database, sealed, chains);
   const peers = database.prepare(`SELECT DISTINCT peer FROM chains WHERE direction = ${OUTGOING}`).all();
-  for (const { peer } of peers) {
-    const chain = chains.outgoing(peer as number);
-    // Nothing was written in it: whatever is, is the first.
-    if (chain.lastCounter > 0) fork(chain);
-  }
+  // Of an empty one too: the first machine may have begun with it.
+  for (const { peer } of peers) fork(chains.outgoing(peer as number));
 }

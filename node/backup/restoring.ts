@@ -114,8 +114,12 @@ function fill(
     closeSync(store);
   }
   const { peerId, madeMs, dataKey, identity, settings } = parts;
-  const keyFile = encodeDataKey(dataKey, passphrase, cost);
-  dataKey.fill(0);
+  let keyFile: Buffer;
+  try {
+    keyFile = encodeDataKey(dataKey, passphrase, cost);
+  } finally {
+    dataKey.fill(0);
+  }
   explainingSync('written', () => {
     writeSecretFile(join(draft, 'identity.key'), identity);
     if (settings !== null) writeSecretFile(join(draft, 'config.toml'), settings);
