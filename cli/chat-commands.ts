@@ -1,5 +1,5 @@
 import type { ChatSession } from './chat-session.ts';
-import { displayName, table } from './display.ts';
+import { displayName, shortPeerId, table } from './display.ts';
 import { describeError } from './exit-code.ts';
 import { foundLines } from './commands/search.ts';
 import { numberLines } from './commands/verify.ts';
@@ -14,6 +14,10 @@ const HELP = [
   '  /whois NAME       look somebody up',
   '  /search WORDS     look for words in all conversations',
   '  /verify           the safety number with whom you talk to',
+  '  /requests         strangers who want to write to you',
+  '  /accept NAME      make a friend of one',
+  '  /decline NAME     forget what one asked for',
+  '  /block NAME       take nothing more of somebody',
   '  /id               who you are',
   '  /retry            send the message that failed last again',
   '  /quit             leave; the daemon goes on',
@@ -101,6 +105,24 @@ async function handleCommand(
       if (messages.length === 0) show('nothing found');
       return true;
     }
+    case 'requests':
+      await listRequests(session, show);
+      return true;
+    case 'accept': {
+      const contact = await daemon(session).call('accept', { who: argument(rest, '/accept NAME') });
+      show(`-- ${displayName(contact)} is a friend: /connect ${displayName(contact)} --`);
+      return true;
+    }
+    case 'decline': {
+      const { peerId } = await daemon(session).call('decline', { who: argument(rest, '/decline NAME') });
+      show(`-- forgotten: ${shortPeerId(peerId)} is not told --`);
+      return true;
+    }
+    case 'block': {
+      const blocked = await daemon(session).call('block', { who: argument(rest, '/block NAME') });
+      show(`-- ${displayName(blocked)} is blocked; to take it back: tincan unblock --`);
+      return true;
+    }
     case 'id': {
       const { name, peerId } = await daemon(session).call('identity', {});
       show(`${name === null ? 'no name' : safeLine(name)}  ${peerId}`);
@@ -115,6 +137,13 @@ async function handleCommand(
     default:
       throw new Error(`there is no command /${command}; /help lists them`);
   }
+}
+
+async function listRequests(session: ChatSession, show: (line: string) => void): Promise<void> {
+  const { requests } = await daemon(session).call('requests', {});
+  for (const request of requests)
+    show(`${displayName(request)}  ${safeLine(request.peerId)}: ${safeLine(request.text)}`);
+  if (requests.length === 0) show('nobody unknown has asked to write to you');
 }
 
 /** Turns to somebody and says whether they are in reach; messages go out either way. */

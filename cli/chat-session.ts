@@ -226,6 +226,9 @@ export async function runChatSession({
       case 'warning':
         show(`! ${safeLine(event.message)}`);
         break;
+      case 'request':
+        if (event.change === 'received') show(`* ${displayName(event)} wants to write to you: /requests`);
+        break;
       case 'contact':
         if (event.change !== 'changed') show(`-- friend ${event.change}: ${shortPeerId(event.peerId)} --`);
         if (event.peerId === partner?.peerId) await lookAtKey();

@@ -14,8 +14,8 @@ export interface EchoBotInit {
 }
 
 /**
- * Answers every message with its own text, through nothing but the daemon's API, and what came while it was away too. A
- * message counts as read once its answer is queued: killed between the two, the bot answers that message again.
+ * Answers every message with its own text, through nothing but the daemon's API, and what came while it was away too.
+ * Whoever wants to write to it may. A message counts as read once its answer is queued: killed between the two, the bot answers that message again.
  */
 export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<void> {
   let client: ControlClient | undefined;
@@ -39,6 +39,11 @@ export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<vo
     }
   }
 
+  async function acceptAll(): Promise<void> {
+    const { requests = [] } = (await client?.call('requests', {}, { signal })) ?? {};
+    for (const { peerId } of requests) await client?.call('accept', { who: peerId }, { signal });
+  }
+
   for await (const item of followDaemon({ dataDir, signal })) {
     try {
       if (item.type === 'opened') {
@@ -47,11 +52,14 @@ export async function run({ dataDir, signal, onReady }: EchoBotInit): Promise<vo
         // What was not answered before the daemon went away is still unread: begin at the beginning.
         place = undefined;
         void markAnswered(client, stream, signal);
+        await acceptAll();
         await answerNew();
         if (!ready) onReady();
         ready = true;
       } else if (item.type === 'event') {
         const { event } = item;
+        if (event.type === 'resync' || (event.type === 'request' && event.change === 'received'))
+          await acceptAll();
         if (event.type === 'resync' || (event.type === 'message' && !isOwn(event.message))) await answerNew();
       }
     } catch (error) {

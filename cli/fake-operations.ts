@@ -43,6 +43,8 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
   operations: ControlOperations;
   receive: (from: string, text: string) => MessageView;
   reach: (id: string, state: 'stored' | 'delivered' | 'read') => void;
+  /** Somebody unknown wants to write. */
+  ask: (from: string, text: string) => void;
   messages: MessageView[];
   marked: string[];
 } {
@@ -50,6 +52,13 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
   const marked: string[] = [];
   let locked = false;
   const friends = new Map<string, PeerView>();
+  const blocked = new Map<string, OperationResult<'block'>>();
+  const requests: OperationResult<'requests'>['requests'] = [];
+  const requested = (who: string): OperationResult<'requests'>['requests'][number] => {
+    const at = requests.findIndex(({ peerId }) => peerId === find(who).peerId);
+    if (at === -1) throw new ControlError('not-found', `${who} has not asked`, { field: 'who' });
+    return requests.splice(at, 1)[0]!;
+  };
 
   function find(who: string): PeerView {
     const peer = Object.values(PEOPLE).find(
@@ -130,6 +139,7 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
       connections: 1,
       outbox: { messages: 2, oldestAt: AT },
       unread: 1,
+      requests: requests.length,
       warnings: ['the clock is ten years off'],
     }),
     identity: () => {
@@ -178,21 +188,55 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
         ...friend,
         addedAt: AT,
         unread: 0,
+        waiting: false,
         keyChange: null,
       })),
     }),
     addContact: ({ who, petname }) => {
       const friend = { ...find(who), petname: petname ?? null };
       friends.set(friend.peerId, friend);
-      return { ...friend, addedAt: AT, unread: 0, keyChange: null };
+      return { ...friend, addedAt: AT, unread: 0, waiting: false, keyChange: null };
     },
     backup: ({ file }) => ({ file, peerId: SELF, madeAt: AT, bytes: 1_234_567 }),
     removeContact: ({ who }) => {
       const friend = find(who);
       friends.delete(friend.peerId);
-      return { ...friend, addedAt: AT, unread: 0, keyChange: null };
+      return { ...friend, addedAt: AT, unread: 0, waiting: false, keyChange: null };
     },
-    invite: () => ({ invite: 'tincan:12D3KooWSelfSelfSelf?n=ada' }),
+    requests: () => ({ requests }),
+    accept({ who, petname }) {
+      const friend = { ...find(requested(who).peerId), petname: petname ?? null };
+      friends.set(friend.peerId, friend);
+      return { ...friend, addedAt: AT, unread: 1, waiting: false, keyChange: null };
+    },
+    decline: ({ who }) => ({ peerId: requested(who).peerId }),
+    blocked: () => ({ blocked: [...blocked.values()] }),
+    block({ who }) {
+      const { peerId, name, petname } = find(who);
+      const block = { peerId, name, petname, since: AT };
+      blocked.set(peerId, block);
+      return block;
+    },
+    unblock({ who }) {
+      const { peerId } = find(who);
+      if (!blocked.delete(peerId))
+        throw new ControlError('not-found', `you have not blocked ${who}`, { field: 'who' });
+      return { peerId };
+    },
+    invite: ({ reusable }) => ({
+      id: 7,
+      reusable,
+      createdAt: AT,
+      expiresAt: AT,
+      invite: 'tincan:12D3KooWSelfSelfSelf?n=ada',
+    }),
+    invites: () => ({
+      invites: [{ id: 7, reusable: true, createdAt: AT, expiresAt: AT, uses: 2 }],
+    }),
+    revokeInvite({ id }) {
+      if (id !== 7) throw new ControlError('not-found', `there is no invite ${id}`, { field: 'id' });
+      return { id };
+    },
     connect: ({ who }) => ({ ...find(who), multiaddr: '/ip4/127.0.0.1/tcp/2', rttMs: 1.25 }),
     disconnect: ({ who }) => ({ ...find(who), connected: null }),
     send: ({ to, text, wait }) => {
@@ -265,6 +309,12 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
     receive(from, text) {
       const { peerId, name } = find(from);
       return add({ id: randomUUID(), from: peerId, fromName: name, to: SELF, text, state: 'unread' });
+    },
+    ask(from, text) {
+      const { peerId, name } = find(from);
+      const safetyNumber = verification(from).safetyNumber;
+      requests.push({ peerId, name, safetyNumber, receivedAt: AT, sentAt: AT, text });
+      emit({ type: 'request', peerId, name, change: 'received' });
     },
     reach(id, state) {
       const message = messages.find((message) => message.id === id)!;

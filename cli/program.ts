@@ -13,6 +13,7 @@ import type { PassphraseFlags } from './commands/passphrase-change.ts';
 import type { Program, SettingValue } from './settings.ts';
 
 const WHO = 'a petname, a name, a peer id or an invite';
+const ASKING = 'a name, a peer id or the end of one';
 
 /** The `tincan` command. Resolves with the exit code; commands are loaded when they are called. */
 export async function runProgram(args: string[]): Promise<number> {
@@ -236,10 +237,23 @@ function buildProgram(exit: (code: number) => void): Command {
     .command('release')
     .description('give your name back')
     .action(client(() => import('./commands/name-release.ts')));
-  program
+  const invite = program
     .command('invite')
+    .option('--reusable', 'for several people; else it is for the first who comes')
+    .addOption(
+      new Option('--days <N>', 'how long somebody can come with it').argParser(limitUpTo(366)).default(30),
+    )
     .description('make an invite to hand to a friend')
     .action(client(() => import('./commands/invite.ts')));
+  invite
+    .command('revoke')
+    .argument('<ID>', 'its number in tincan invites')
+    .description('take an invite back')
+    .action(client(() => import('./commands/invite-revoke.ts')));
+  program
+    .command('invites')
+    .description('the invites that somebody can still come with')
+    .action(client(() => import('./commands/invites.ts')));
 
   program.commandsGroup('People:');
   program
@@ -282,6 +296,35 @@ function buildProgram(exit: (code: number) => void): Command {
     .command('contacts')
     .description('your friends')
     .action(client(() => import('./commands/contacts.ts')));
+  program
+    .command('requests')
+    .description('strangers who want to write to you')
+    .action(client(() => import('./commands/requests.ts')));
+  program
+    .command('accept')
+    .argument('<NAME>', ASKING)
+    .option('--as <PETNAME>', 'what to call them here')
+    .description('make a friend of a stranger who has asked')
+    .action(client(() => import('./commands/accept.ts')));
+  program
+    .command('decline')
+    .argument('<NAME>', ASKING)
+    .description('forget what a stranger asked for; they are not told')
+    .action(client(() => import('./commands/decline.ts')));
+  program
+    .command('block')
+    .argument('<NAME>', WHO)
+    .description('take nothing more of somebody; the history stays')
+    .action(client(() => import('./commands/block.ts')));
+  program
+    .command('unblock')
+    .argument('<NAME>', WHO)
+    .description('take messages of somebody again')
+    .action(client(() => import('./commands/unblock.ts')));
+  program
+    .command('blocked')
+    .description('whom you have blocked')
+    .action(client(() => import('./commands/blocked.ts')));
   program
     .command('connect')
     .argument('<NAME>', WHO)

@@ -142,10 +142,15 @@ async function playTour({ processes, folder, signal, step }: Tour): Promise<void
     if (peerId !== benId) throw new Error(`ben is ${peerId}, not ${benId}`);
   });
 
-  await step('ada writes to ben, ben answers, both delivered live', async () => {
+  await step('ada writes to ben, ben accepts her and answers, both delivered live', async () => {
     toBen.push('Hello Ben, can you hear me?');
     toAda.push('Loud and clear, Ada.');
     await deliver('ada', 'ben', toBen[0]!);
+    await until('ben is asked', signal, async () => {
+      const { requests } = await daemon('ben').call('requests', {}, { signal });
+      return requests.length === 1;
+    });
+    await daemon('ben').call('accept', { who: 'ada' }, { signal });
     await arrived('ben', toBen);
     await deliver('ben', 'ada', toAda[0]!);
     await arrived('ada', toAda);

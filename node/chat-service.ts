@@ -11,20 +11,30 @@ export interface ChatServiceInit {
   decisions: ChatDecisions;
   /** Whose messages never wait for a stranger's. */
   isFriend: (peer: string) => boolean;
+  /** Of whom no stream is taken. */
+  isBlocked: (peer: string) => boolean;
   log: Logger;
   /** Ends the streams. */
   signal: AbortSignal;
 }
 
-/** Takes the chat streams that others open. Resolves with what waits for the last of them, once the signal has fired. */
+export interface ChatService {
+  /** Ends the streams of somebody. */
+  close(peer: string): void;
+  /** Waits for the last of the streams, once the signal has fired. */
+  ended(): Promise<void>;
+}
+
+/** Takes the chat streams that others open. */
 export async function chatService({
   host,
   decisions: given,
   isFriend,
+  isBlocked,
   log,
   signal,
-}: ChatServiceInit): Promise<() => Promise<void>> {
-  const serving = new Set<Promise<void>>();
+}: ChatServiceInit): Promise<ChatService> {
+  const serving = new Map<Promise<void>, { peer: string; stream: Stream }>();
   const decisions = strangersInTurn(given, isFriend);
   await host.handle(
     CHAT_PROTOCOL,
@@ -34,17 +44,27 @@ export async function chatService({
         stream.abort(new Error('only peers with an Ed25519 key can chat'));
         return;
       }
+      if (isBlocked(peer)) {
+        stream.abort(new Error('the user has blocked the peer'));
+        return;
+      }
       const served = serveChat(stream, peer, decisions, { signal })
         .catch((error: unknown) =>
           log.debug({ peer, reason: (error as Error).message }, 'a chat stream ended'),
         )
         .finally(() => serving.delete(served));
-      serving.add(served);
+      serving.set(served, { peer, stream });
     },
     { maxInboundStreams: CHAT_LIMITS.maxInboundStreams, runOnLimitedConnection: true },
   );
-  return async () => {
-    await Promise.all(serving);
+  return {
+    close(peer) {
+      for (const served of serving.values())
+        if (served.peer === peer) served.stream.abort(new Error('the user has blocked the peer'));
+    },
+    async ended() {
+      await Promise.all(serving.keys());
+    },
   };
 }
 

@@ -82,6 +82,8 @@ export interface Directory {
   readonly contacts: readonly ContactRow[];
   /** @throws ControlError `invalid` or `conflict` for a petname that can't be had */
   addContact(peerId: string, petname: string | null): Promise<void>;
+  /** Somebody has become a contact by another way. */
+  contactAdded(peerId: string): Promise<void>;
   /** @throws ControlError `not-found` */
   removeContact(peerId: string): Promise<void>;
 }
@@ -91,6 +93,10 @@ export interface DirectoryInit {
   links: () => readonly LookupLink[];
   dht: Pick<DhtRecords, 'lookupName' | 'lookupCard'>;
   nowMs: () => number;
+  /** Makes a contact of somebody; false when the petname is another's. Default: does that and no more. */
+  accept?: (peerId: string, petname: string | null) => Promise<boolean>;
+  /** Whether the user has blocked somebody. Default: nobody is. */
+  isShutOut?: (peerId: string) => boolean;
   /** A phonebook's answer or an invite held addresses. */
   onAddresses: (peerId: string, multiaddrs: string[]) => Promise<void>;
   onWarning: (message: string) => void;
@@ -121,7 +127,10 @@ function undecided(change: KeyChange, field: string): ControlError {
 }
 
 export async function directory(init: DirectoryInit): Promise<Directory> {
-  const { store, links, dht, nowMs } = init;
+  const { store, links, dht, nowMs, isShutOut = () => false } = init;
+  const accept =
+    init.accept ??
+    ((peer: string, petname: string | null) => store.call('contacts.add', { peer, petname, nowMs: nowMs() }));
   let contacts: ContactRow[] = [];
   let petnames = new Map<string, string>();
   let holders = new Map<string, string>();
@@ -220,7 +229,7 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     return found.peerId;
   };
 
-  return {
+  const self: Directory = {
     askPhonebooks,
     known,
     resolve,
@@ -228,10 +237,20 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
     async recipient(who, options) {
       const change = changeBehind(who);
       if (change !== undefined) throw undecided(change, options.field ?? 'who');
-      return resolve(who, options);
+      const peerId = await resolve(who, options);
+      if (isShutOut(peerId)) {
+        throw new ControlError('conflict', `you have blocked ${who}`, {
+          field: options.field ?? 'who',
+          hint: `to take it back: tincan unblock ${who}`,
+        });
+      }
+      return peerId;
     },
 
-    knownRecipient: (who) => (changeBehind(who) === undefined ? known(who) : undefined),
+    knownRecipient(who) {
+      const peerId = changeBehind(who) === undefined ? known(who) : undefined;
+      return peerId === undefined || isShutOut(peerId) ? undefined : peerId;
+    },
 
     async lookup(who, { signal }) {
       const peerId = petnameOrPeerId(who);
@@ -327,12 +346,16 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
 
     async addContact(peerId, petname) {
       if (petname !== null) checkPetname(petname);
-      if (!(await store.call('contacts.add', { peer: peerId, petname, nowMs: nowMs() }))) {
+      if (!(await accept(peerId, petname))) {
         throw new ControlError('conflict', `another contact has the petname ${petname}`, {
           field: 'petname',
           hint: 'choose another one with --as',
         });
       }
+      await self.contactAdded(peerId);
+    },
+
+    async contactAdded(peerId) {
       await readContacts();
       await papers.met(peerId);
     },
@@ -347,4 +370,5 @@ export async function directory(init: DirectoryInit): Promise<Directory> {
       await readContacts();
     },
   };
+  return self;
 }

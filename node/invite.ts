@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { InvalidNameError, normaliseName } from '../protocols/phonebook/name.ts';
 import { addressOfPeer } from './peer-addresses.ts';
 import { parsePeerId } from './peer-ids.ts';
@@ -24,6 +24,11 @@ const TOKEN = /^[\w-]{1,64}$/;
 
 export function newInviteToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url');
+}
+
+/** By what the inviter knows its token again; the token itself is kept nowhere. */
+export function hashOfToken(token: string | Uint8Array): Uint8Array {
+  return hash('sha256', token, 'buffer');
 }
 
 /**

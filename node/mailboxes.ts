@@ -38,6 +38,8 @@ export interface MailboxesInit {
   nowMs: () => number;
   log: Logger;
   signal: AbortSignal;
+  /** What a peer has signed for us, to be shown to its mailboxes. Default: nothing, so that we are strangers there. */
+  capabilityFrom?: (peer: string) => Uint8Array | undefined;
   /** Where messages for a peer can be left, best first. */
   mailboxesOf: (peer: string, options: { signal: AbortSignal }) => Promise<MailboxAddress[]>;
   /** Asks a mailbox's node for a sign of life, and drops the connections that give none. */
@@ -147,12 +149,18 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
       const addresses = await init.mailboxesOf(peer, { signal });
       if (addresses.length === 0) throw new Error('no mailbox of theirs is known');
       const recipient = peerIdOf(peer);
+      const capability = init.capabilityFrom?.(peer);
       const now = nowMs();
       const { blob, isLost } = await sessions.seal(peer, encodeBundle(frames), { signal, anew });
       const deposits = addresses.map(async (address) => {
         const suspicion = setTimeout(() => void init.verify(address.peerId, { signal }), SUSPECT_AFTER_MS);
         try {
-          return await depositorTo(address).deposit({ recipient, blob, expiresMs: now + KEEP_MS });
+          return await depositorTo(address).deposit({
+            recipient,
+            blob,
+            expiresMs: now + KEEP_MS,
+            ...(capability === undefined ? undefined : { capability }),
+          });
         } finally {
           clearTimeout(suspicion);
         }

@@ -2,9 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerId } from '@libp2p/interface';
+import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import { keepConnectionRoom } from '../protocols/transport/connection-room.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
 import { DAEMON_LIMITS } from '../protocols/transport/limits.ts';
+import { acquaintances as openAcquaintances } from './acquaintances.ts';
 import { controlServer } from './api/server.ts';
 import type { AskPassphrase } from './at-rest/key-file.ts';
 import { sealedIdentity } from './at-rest/sealed-identity.ts';
@@ -27,6 +29,8 @@ import { createHost, signedPeerRecord } from './host.ts';
 import { keepInTouch } from './keep-in-touch.ts';
 import { lockOperations, whileLocked } from './locked.ts';
 import { daemonLog, partLog } from './logs.ts';
+import { mailboxBlocks } from './mailbox-blocks.ts';
+import type { ToldMailbox } from './mailbox-blocks.ts';
 import { mailboxIntake } from './mailbox-intake.ts';
 import { mailboxes as createMailboxes } from './mailboxes.ts';
 import { messageView } from './message-view.ts';
@@ -35,6 +39,7 @@ import { backupOperations } from './operations/backup.ts';
 import type { Daemon } from './operations/daemon.ts';
 import { identityOperations } from './operations/identity.ts';
 import { messageOperations } from './operations/messages.ts';
+import { requestOperations } from './operations/requests.ts';
 import { peopleOperations } from './operations/people.ts';
 import { searchOperations } from './operations/search.ts';
 import { sendBatch } from './operations/send-batch.ts';
@@ -180,6 +185,8 @@ async function runUnlocked(
     links: () => links,
     dht,
     nowMs,
+    accept: (peer, petname) => known.accept(peer, petname),
+    isShutOut: (peer) => known.isBlocked(peer),
     onAddresses: (peer, addresses) => reach.addAddresses(peer, addresses),
     onWarning: warnings.add,
     // No warning of the list: it goes when the user has decided.
@@ -189,7 +196,46 @@ async function runUnlocked(
       events.append({ type: 'contact', peerId: change.known, change: 'changed' });
     },
   });
-  const isFriend = (peerId: string): boolean => directory.contacts.some(({ peer }) => peer === peerId);
+  const isContact = (peerId: string): boolean => directory.contacts.some(({ peer }) => peer === peerId);
+  const known = await openAcquaintances({
+    store,
+    privateKey,
+    nowMs,
+    log: partLog(log, 'delivery'),
+    signal: running,
+    delivery: () => delivery,
+    isContact,
+    async onContact(peerId) {
+      const change = isContact(peerId) ? 'changed' : 'added';
+      await directory.contactAdded(peerId);
+      events.append({ type: 'contact', peerId, change });
+      touch.met(peerId);
+    },
+    onRequest(peerId, change) {
+      touch.met(peerId);
+      events.append({ type: 'request', peerId, name: directory.certifiedName(peerId), change });
+    },
+    onBlock(peerId) {
+      events.append({ type: 'contact', peerId, change: 'changed' });
+      if (known.isBlocked(peerId)) chats.close(peerId);
+      for (const link of connectedLinks()) tellBlocks(toldMailbox(link));
+    },
+  });
+  const tellBlocks = mailboxBlocks({
+    acquaintances: known,
+    log: partLog(log, 'mailbox'),
+    sleep: (ms, options) => delay(ms, undefined, options),
+    signal: running,
+  });
+  const toldMailbox = (link: BootstrapLink): ToldMailbox => ({
+    peerId: link.peerId,
+    isConnected: () => link.status.state === 'connected',
+    async openStream(options) {
+      const connection = await host.dial(link.peerId, options);
+      return connection.newStream(MAILBOX_PROTOCOL, options);
+    },
+  });
+  const isFriend = (peerId: string): boolean => isContact(peerId) && !known.isBlocked(peerId);
   keepConnectionRoom(host, {
     maxConnections: DAEMON_LIMITS.maxConnections,
     isKept: (peerId) => isFriend(peerId.toString()),
@@ -214,6 +260,7 @@ async function runUnlocked(
     log: partLog(log, 'mailbox'),
     signal: running,
     mailboxesOf: directory.mailboxesOf,
+    capabilityFrom: (peer) => known.capabilityFrom(peer),
     verify: reach.verify,
   });
   const upkeep = prekeyUpkeep({
@@ -228,7 +275,12 @@ async function runUnlocked(
   });
   const delivery: Delivery = createDelivery({
     store,
-    ways: { openChat: reach.openChat, deposit: mailboxes.deposit, verify: reach.verify },
+    acquaintances: known,
+    ways: {
+      openChat: (peer, options) => known.opening(peer, () => reach.openChat(peer, options)),
+      deposit: mailboxes.deposit,
+      verify: reach.verify,
+    },
     sessions: mailboxes.sessions,
     prekeys: prekeyExchange({
       store,
@@ -261,7 +313,11 @@ async function runUnlocked(
   const touch = keepInTouch({
     host,
     store,
-    directory,
+    directory: {
+      get contacts() {
+        return directory.contacts.filter(({ peer }) => !known.isBlocked(peer));
+      },
+    },
     reach,
     delivery,
     log: partLog(log, 'reach'),
@@ -291,24 +347,27 @@ async function runUnlocked(
         onBlobs,
         onConnected(link) {
           void upkeep.check(mailboxOf(link));
+          tellBlocks(toldMailbox(link));
           dht.peersChanged();
           delivery.networkChanged();
+          known.askAgain();
         },
       }),
     );
   }
   await card.current();
 
-  const chatsEnded = await chatService({
+  const chats = await chatService({
     host,
     decisions: delivery.decisions,
     isFriend,
+    isBlocked: known.isBlocked,
     log,
     signal: running,
   });
   stack.defer(async () => {
     stopping.abort();
-    await chatsEnded();
+    await chats.ended();
   });
   const onPeer = (kind: 'connect' | 'disconnect') => (event: CustomEvent<PeerId>) => {
     const peerId = event.detail.toString();
@@ -317,6 +376,7 @@ async function runUnlocked(
     events.append({ type: 'peer', peerId, connected });
     if (kind === 'connect') {
       dht.peersChanged();
+      if (known.keepsUsWaiting(peerId)) delivery.greet(peerId);
       delivery
         .present(peerId)
         .catch((error: unknown) => log.debug({ err: error }, 'presence was not taken up'));
@@ -335,6 +395,7 @@ async function runUnlocked(
     store,
     links,
     directory,
+    acquaintances: known,
     ownName,
     delivery,
     reach,
@@ -350,6 +411,7 @@ async function runUnlocked(
       ...identityOperations(daemon),
       ...peopleOperations(daemon),
       ...trustOperations(daemon),
+      ...requestOperations(daemon),
       ...messageOperations(daemon),
       ...searchOperations(daemon),
       ...backupOperations(backups, running),
@@ -375,6 +437,7 @@ async function runUnlocked(
 
   const background = [
     ...links.map((link) => link.run()),
+    known.run(),
     dht.run(),
     touch.run(),
     upkeep.run(),

@@ -15,6 +15,7 @@ export async function run({ client, json, print, note }: CommandContext): Promis
   const rows = answer.contacts.map((contact) => [
     ...personRow(contact, now),
     describeKey(contact),
+    contact.waiting ? 'has not accepted you yet' : '',
     contact.unread === 0 ? '' : count(contact.unread, 'unread message'),
   ]);
   for (const line of table(rows)) print(line);

@@ -41,6 +41,9 @@ function statusLines(status: StatusView, now: Date): string[] {
         : `${count(outbox.messages, 'message')} not yet delivered${outbox.oldestAt === null ? '' : `, the oldest from ${friendlyTime(outbox.oldestAt, now)}`}`,
     ],
     ['unread', count(status.unread, 'message')],
+    ...(status.requests === 0
+      ? []
+      : [['requests', `${count(status.requests, 'stranger')} would like to write: tincan requests`]]),
   ];
   return [...table(rows), ...status.warnings.map((warning) => `! ${safeLine(warning)}`)];
 }

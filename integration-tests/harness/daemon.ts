@@ -34,6 +34,15 @@ export interface Daemon {
   release(): void;
 }
 
+/** Makes contacts of two who have not met. */
+export async function befriend(one: Daemon, other: Daemon): Promise<void> {
+  if (one.peerId === other.peerId) return;
+  await Promise.all([
+    one.client.call('addContact', { who: other.peerId }),
+    other.client.call('addContact', { who: one.peerId }),
+  ]);
+}
+
 export function daemonOf(program: Program, dataDir: string, signal: AbortSignal): Daemon {
   let client: ControlClient | undefined;
   let clientOf = 0;

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { daemonOf } from './daemon.ts';
+import { befriend, daemonOf } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
 import { program } from './program.ts';
 import type { Program, ProgramInit, Ready } from './program.ts';
@@ -42,6 +42,8 @@ export interface DaemonOptions extends ProgramOptions {
   /** Of the data directory. None unless given. */
   passphrase?: string;
   dataDir?: string;
+  /** Whether the others of the town are contacts from the start, and it is one of theirs. Yes unless said. */
+  friends?: boolean;
 }
 
 /** Programs that belong to one test: disposing of it kills them all and removes their data. */
@@ -64,6 +66,7 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
   const folder = await mkdtemp(join(tmpdir(), 'tincan-'));
   const programs: Program[] = [];
   const daemons: Daemon[] = [];
+  const friends: Daemon[] = [];
 
   const add = (init: ProgramInit): Program => {
     const added = program(init);
@@ -121,6 +124,10 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
       });
       await node.start();
       const daemon = daemonOf(node, home, signal);
+      if (options.friends !== false) {
+        for (const other of friends.filter(({ program }) => program.running)) await befriend(daemon, other);
+        friends.push(daemon);
+      }
       daemons.push(daemon);
       return daemon;
     },

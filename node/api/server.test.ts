@@ -44,6 +44,8 @@ const BODIES: Partial<Record<RouteName, object>> = {
   compareCode: { code: 'x' },
   decideKeyChange: { decision: 'keep', claimed: 'y' },
   addContact: { who: 'ben' },
+  accept: {},
+  invite: {},
   connect: { who: 'ben' },
   send: { to: 'ben', text: 'hello' },
   markRead: { upTo: ID },
@@ -64,7 +66,7 @@ void test('every operation is reached, with what its path, query and body say', 
     const asked = {
       method,
       path:
-        path.replace('{who}', encodeURIComponent('tincan:x?a=/ip4/1')).replace('{id}', ID) +
+        path.replace('{who}', encodeURIComponent('tincan:x?a=/ip4/1')).replace('{id}', name === 'revokeInvite' ? '7' : ID) +
         (QUERIES[name as RouteName] ?? ''),
       ...(body && { body }),
     };

@@ -12,7 +12,7 @@ import type { TestStore } from '../store/store-fixture.ts';
 import { fakeChat, fakeClock, outgoingChain, quiet, silentLog, UNSEALED, until } from './delivery-fixture.ts';
 import type { FakeChat, FakeClock } from './delivery-fixture.ts';
 import { delivery as createDelivery } from './delivery.ts';
-import type { Arrival, Delivery, Outgoing, OutgoingState } from './delivery.ts';
+import type { Arrival, Delivery, DeliveryInit, Outgoing, OutgoingState } from './delivery.ts';
 
 type Told = { index: number; state: OutgoingState; failure: string | null };
 
@@ -49,6 +49,18 @@ afterEach(async () => {
 
 const HELLO = { features: [], contactCard: new Uint8Array(0), nameCertificate: new Uint8Array(0) };
 
+/** Everybody knows everybody. */
+const NOBODY_ASKS: DeliveryInit['acquaintances'] = {
+  beforeSending: () => undefined,
+  requested: () => undefined,
+  keepsUsWaiting: () => false,
+  decisions: {
+    inviteToken: async () => undefined,
+    depositCapability: async () => undefined,
+    pending: async () => undefined,
+  },
+};
+
 function person({ rememberedPeers = 1_000 } = {}): Person {
   const self: Omit<Person, 'delivery'> = {
     store: testStore(),
@@ -76,6 +88,7 @@ function person({ rememberedPeers = 1_000 } = {}): Person {
       verify: async () => true,
     },
     ...UNSEALED,
+    acquaintances: NOBODY_ASKS,
     log: Object.assign((...args: unknown[]) => {
       self.log.push(args.join(' '));
     }, silentLog),

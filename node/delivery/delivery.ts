@@ -4,6 +4,7 @@ import { InvalidMessageError } from '@libp2p/interface';
 import type { ChatDecisions } from '../../protocols/chat/decisions.ts';
 import { ID_BYTES } from '../../protocols/chat/message.ts';
 import { encodeReceipt } from '../../protocols/chat/protocol.ts';
+import type { Acquaintances } from '../acquaintances.ts';
 import type { OutgoingSessions } from '../outgoing-sessions.ts';
 import type { PrekeyExchange } from '../prekey-exchange.ts';
 import { sortFrames } from '../../protocols/chat/decisions.ts';
@@ -69,6 +70,14 @@ export interface Delivery {
   lostSessions(peer: string, ids: readonly Uint8Array[]): Promise<void>;
   /** Tells a peer what has been read, if it is there to be told. */
   sendReceipts(peer: string, receipts: ReadUpTo[]): void;
+  /** Tells of messages of a peer that were committed by another way than its own. */
+  arrived(peer: string, messages: readonly Uint8Array[], batch: ReceivedBatch): void;
+  /**
+   * Ends the stream that messages go to a peer on: it takes none now.
+   *
+   * @param options.requeue what waits in its mailbox counts as not sent
+   */
+  standAside(peer: string, options: { requeue: boolean }): Promise<void>;
   /** A peer was seen: try now what waits for it. */
   present(peer: string): Promise<void>;
   /** Opens a chat stream to a peer even if nothing waits. */
@@ -110,6 +119,7 @@ export interface DeliveryInit {
   greeted: ChatDecisions['greeted'];
   onChange(change: StateChange): void;
   onReceived(peer: string, arrivals: Arrival[]): void;
+  acquaintances: Pick<Acquaintances, 'beforeSending' | 'requested' | 'keepsUsWaiting' | 'decisions'>;
   onSent(batch: SentBatch, items: Outgoing[], sentAtMs: number): void;
 }
 
@@ -201,6 +211,7 @@ export function delivery(init: DeliveryInit): Delivery {
     { batch, nowMs }: { batch: ReceivedBatch; nowMs: number },
   ): Uint8Array[] => {
     for (const why of batch.refused) log('refused a message of %s: %s', peer, why);
+    if (batch.requested === true) init.acquaintances.requested(peer);
     if (batch.rows.length > 0) {
       init.onReceived(
         peer,
@@ -269,6 +280,7 @@ export function delivery(init: DeliveryInit): Delivery {
     },
     prekeysWanted: init.prekeys.prekeysWanted,
     prekeys: init.prekeys.prekeys,
+    ...init.acquaintances.decisions,
   };
   /** Nobody is there to be handed prekeys. */
   const mailDecisions: ChatDecisions = { ...decisions, prekeysWanted: async () => [] };
@@ -284,6 +296,9 @@ export function delivery(init: DeliveryInit): Delivery {
 
   return {
     async send(items, tracker) {
+      // Most of the time there is nothing to wait for, and a turn counts.
+      const accepted = init.acquaintances.beforeSending(items.map(({ peer }) => peer));
+      if (accepted !== undefined) await accepted;
       const nowMs = now();
       const batch = await store.call('messages.send', { items, nowMs });
       if (tracker !== undefined) {
@@ -293,7 +308,7 @@ export function delivery(init: DeliveryInit): Delivery {
       for (const { first, last, from, to } of runsOf(batch)) {
         const peer = peerOf(items[from]!.peer);
         const encoded = batch.frames.subarray(from === 0 ? 0 : batch.ends[from - 1], batch.ends[to - 1]);
-        if (peer.live === undefined) peer.wake();
+        if (peer.live === undefined || init.acquaintances.keepsUsWaiting(items[from]!.peer)) peer.wake();
         else peer.live.offer(batch.chains[from]!, first, last, encoded);
       }
       return {
@@ -306,6 +321,17 @@ export function delivery(init: DeliveryInit): Delivery {
     },
 
     decisions,
+
+    arrived(peer, messages, batch) {
+      const nowMs = now();
+      if (received(peer, messages, { batch, nowMs }).length > 0) peerOf(peer).wake();
+    },
+
+    async standAside(peer, { requeue }) {
+      peers.get(peer)?.live?.close();
+      if (!requeue) return;
+      for (const batch of await store.call('messages.unstored', { peer })) changed(batch, 'queued', null);
+    },
 
     async receiveBundles(peer, bundles, keys) {
       const messages: Uint8Array[] = [];

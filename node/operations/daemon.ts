@@ -1,4 +1,5 @@
-import type { KeyChangeView, PeerView } from '../../protocols/control/contract.ts';
+import type { KeyChangeView, OperationResult, PeerView } from '../../protocols/control/contract.ts';
+import type { Acquaintances } from '../acquaintances.ts';
 import type { BootstrapLink } from '../bootstrap-link.ts';
 import type { DaemonConfig } from '../config.ts';
 import type { Delivery } from '../delivery/delivery.ts';
@@ -26,6 +27,7 @@ export interface Daemon {
   store: NodeStore;
   links: readonly BootstrapLink[];
   directory: Directory;
+  acquaintances: Acquaintances;
   ownName: OwnName;
   delivery: Delivery;
   reach: Reach;
@@ -61,6 +63,19 @@ export function peerView(
     lastSeenAt: isoOrNull(presence.lastSeenMs),
     connected,
     verified: directory.verifiedMs(peerId) !== null,
+  };
+}
+
+/** A contact for the API. */
+export async function viewOfContact(daemon: Daemon, peerId: string): Promise<OperationResult<'addContact'>> {
+  const { acquaintances, directory, store } = daemon;
+  const contact = directory.contacts.find(({ peer }) => peer === peerId);
+  return {
+    ...peerView(daemon, peerId, { online: false, lastSeenMs: null }),
+    addedAt: new Date(contact?.addedMs ?? daemon.nowMs()).toISOString(),
+    unread: await store.call('history.unread', { peer: peerId }),
+    waiting: acquaintances.keepsUsWaiting(peerId),
+    keyChange: keyChangeOrNull(directory.changeOf(peerId)),
   };
 }
 

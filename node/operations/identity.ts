@@ -1,8 +1,5 @@
-import { CODE_P2P } from '@multiformats/multiaddr';
 import type { ControlOperations, OperationResult, StatusView } from '../../protocols/control/contract.ts';
 import { DHT_PROTOCOL } from '../../protocols/dht/service.ts';
-import { formatInvite, newInviteToken } from '../invite.ts';
-import { byReach } from '../peer-addresses.ts';
 import { describeChange } from '../pinned-names.ts';
 import { isoOrNull } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
@@ -13,7 +10,7 @@ const MAX_CHANGES_SHOWN = 20;
 /** Who this daemon is and how it is doing. */
 export function identityOperations(
   daemon: Daemon,
-): Pick<ControlOperations, 'status' | 'identity' | 'claimName' | 'releaseName' | 'invite'> {
+): Pick<ControlOperations, 'status' | 'identity' | 'claimName' | 'releaseName'> {
   const { config, directory, host, links, ownName, self, store } = daemon;
 
   const multiaddrs = (): string[] => host.getMultiaddrs().map(String);
@@ -53,6 +50,7 @@ export function identityOperations(
         connections: host.getPeers().length,
         outbox: { messages: summary.undelivered, oldestAt: isoOrNull(summary.oldestMs) },
         unread: summary.unread,
+        requests: daemon.acquaintances.requests.length,
         warnings: [...directory.changes.slice(0, MAX_CHANGES_SHOWN).map(describeChange), ...daemon.warnings],
       };
     },
@@ -68,17 +66,5 @@ export function identityOperations(
       await ownName.release();
       return identity();
     },
-
-    invite: () => ({
-      invite: formatInvite({
-        peerId: self,
-        name: ownName.name,
-        // What does not fit is the end of the list: what can be used from afar comes first.
-        multiaddrs: byReach(host.getMultiaddrs()).map((address) =>
-          address.decapsulateCode(CODE_P2P).toString(),
-        ),
-        token: newInviteToken(),
-      }),
-    }),
   };
 }

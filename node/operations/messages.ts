@@ -19,6 +19,10 @@ function positionOf(cursor: string | undefined, field: string): HistoryPosition 
   return position;
 }
 
+/** What a user is told of messages that stay here until the other one's person has said yes. */
+const waitsFor = (name: string): string =>
+  `it waits for ${name} to accept you: your first message has asked for that`;
+
 /** Sending and reading messages. */
 export function messageOperations(
   daemon: Daemon,
@@ -26,7 +30,7 @@ export function messageOperations(
   ControlOperations,
   'send' | 'message' | 'retry' | 'inbox' | 'conversations' | 'history' | 'markRead'
 > {
-  const { delivery, directory, names, self, store } = daemon;
+  const { acquaintances, delivery, directory, names, self, store } = daemon;
 
   const view = (message: StoredMessage): OperationResult<'message'> => messageView(message, names);
 
@@ -39,6 +43,7 @@ export function messageOperations(
 
   /** Why messages for a peer do not get further. */
   const whyWaiting = (peer: string): string | null => {
+    if (acquaintances.keepsUsWaiting(peer)) return waitsFor(directory.nameOf(peer) ?? peer);
     const { dial, mailbox } = delivery.troubleWith(peer) ?? {};
     const reasons = [
       ...(dial === undefined ? [] : [`not reached: ${dial}`]),

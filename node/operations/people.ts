@@ -2,9 +2,10 @@ import type { ControlOperations, OperationResult, PeerView } from '../../protoco
 import { ControlError } from '../../protocols/control/errors.ts';
 import { normaliseName } from '../../protocols/phonebook/name.ts';
 import type { ListEntry } from '../../protocols/phonebook/protocol.ts';
+import { isInvite, parseInvite } from '../invite.ts';
 import { kindOf } from '../host.ts';
 import { parsePeerId, peerIdOf } from '../peer-ids.ts';
-import { keyChangeOrNull, peerView } from './daemon.ts';
+import { keyChangeOrNull, peerView, viewOfContact } from './daemon.ts';
 import type { Daemon } from './daemon.ts';
 
 /** Pages of a phonebook's listing that one `peers` takes at the most: 2,000 people. */
@@ -21,19 +22,12 @@ export function peopleOperations(
   ControlOperations,
   'peers' | 'whois' | 'contacts' | 'addContact' | 'removeContact' | 'connect' | 'disconnect'
 > {
-  const { delivery, directory, events, host, links, reach, self, store, touch } = daemon;
+  const { acquaintances, delivery, directory, events, host, links, reach, self } = daemon;
 
   const here = (peerId: string): PeerView => peerView(daemon, peerId, { online: false, lastSeenMs: null });
 
-  const contactView = async (peerId: string): Promise<OperationResult<'addContact'>> => {
-    const contact = directory.contacts.find(({ peer }) => peer === peerId);
-    return {
-      ...here(peerId),
-      addedAt: new Date(contact?.addedMs ?? daemon.nowMs()).toISOString(),
-      unread: await store.call('history.unread', { peer: peerId }),
-      keyChange: keyChangeOrNull(directory.changeOf(peerId)),
-    };
-  };
+  const contactView = (peerId: string): Promise<OperationResult<'addContact'>> =>
+    viewOfContact(daemon, peerId);
 
   /** An entry of a listing, which nothing proves: passed over without a peer id, its name only if it can be that. */
   const listed = ({ peerId, name, online, lastSeenMs }: ListEntry): PeerView | undefined => {
@@ -139,10 +133,10 @@ export function peopleOperations(
           hint: 'add somebody else',
         });
       }
+      // Before somebody is met, so that it is the first thing that they are told.
+      const token = isInvite(who) ? parseInvite(who).token : null;
+      if (token !== null) await acquaintances.showToken(peerId, token);
       await directory.addContact(peerId, petname ?? null);
-      events.append({ type: 'contact', peerId, change: 'added' });
-      touch.met(peerId);
-      delivery.greet(peerId);
       return contactView(peerId);
     },
 

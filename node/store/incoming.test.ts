@@ -308,6 +308,7 @@ test('the acknowledgement of what came through a mailbox is owed until it is pai
   assert.deepEqual(store.operations['messages.acks']({ peer: ALICE, owedOnly: true }), {
     answers: [],
     held: 0,
+    introduced: '',
   });
   receive([messages[0]!]);
   assert.deepEqual(owed(), []);

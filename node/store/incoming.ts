@@ -32,12 +32,16 @@ export interface ReceivedBatch {
   answers: Uint8Array[];
   /** Reasons that something was not taken, for the log. */
   refused: string[];
+  /** A message has become a request of a stranger's. */
+  requested?: boolean;
 }
 
 export interface OwedAcks {
   answers: Uint8Array[];
   /** How many messages of the author these acknowledge. */
   held: number;
+  /** What else is among them, for `messages.acks-paid`. */
+  introduced?: string;
 }
 
 const countHeld = (chains: readonly Chain[]): number =>

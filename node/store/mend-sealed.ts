@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import type { SealedColumns } from './sealed-columns.ts';
+import type { SealedColumn, SealedColumns } from './sealed-columns.ts';
 
 /** What a salvaged store says of a failure whose reason can't be read. */
 const REASON_LOST = 'the reason is lost';
@@ -86,6 +86,18 @@ export function mendSealed(database: DatabaseSync, sealed: SealedColumns): void 
   for (const { peer, mark } of rows('SELECT peer, mark FROM verifications')) {
     if (!isOpen(mark, (bytes) => sealed.mark.open(bytes, peer as number)))
       run('DELETE FROM verifications WHERE peer = ?', peer!);
+  }
+  // Without them somebody is neither blocked nor waited for, and an invite is one that nobody can come in with.
+  const sealedRows: [table: string, key: string, value: string, column: SealedColumn<[number]>][] = [
+    ['standings', 'peer', 'standing', sealed.standing],
+    ['requests', 'peer', 'body', sealed.request],
+    ['invites', 'id', 'invite', sealed.invite],
+  ];
+  for (const [table, key, value, column] of sealedRows) {
+    for (const row of rows(`SELECT ${key}, ${value} FROM ${table}`)) {
+      if (!isOpen(row[value], (bytes) => column.open(bytes, row[key] as number)))
+        run(`DELETE FROM ${table} WHERE ${key} = ?`, row[key]!);
+    }
   }
   for (const { row, reason } of rows('SELECT row, reason FROM failures')) {
     if (isOpen(reason, (bytes) => sealed.reason.open(bytes, row as number))) continue;

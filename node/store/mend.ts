@@ -100,6 +100,8 @@ export function mendNodeStore(database: DatabaseSync, sealed: SealedColumns): No
     DELETE FROM incoming_sessions WHERE peer NOT IN (SELECT id FROM peers);
     DELETE FROM session_notices WHERE peer NOT IN (SELECT id FROM peers);
     DELETE FROM own_prekeys WHERE peer NOT IN (SELECT id FROM peers);
+    DELETE FROM standings WHERE peer NOT IN (SELECT id FROM peers);
+    DELETE FROM requests WHERE peer NOT IN (SELECT id FROM peers);
   `);
 
   const { dropped, remade } = dropDamagedMessages(database, sealed);

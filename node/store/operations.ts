@@ -6,7 +6,6 @@ import { heldMessages } from './held.ts';
 import { historyTable } from './history.ts';
 import type { HistoryOperations } from './history.ts';
 import { incomingTable } from './incoming.ts';
-import type { IncomingOperations } from './incoming.ts';
 import { outgoingTable } from './outgoing.ts';
 import type { OutgoingOperations } from './outgoing.ts';
 import { peopleTable } from './people.ts';
@@ -17,16 +16,23 @@ import type { SealedColumns } from './sealed-columns.ts';
 import { sessionsTable } from './sessions.ts';
 import type { SessionsOperations } from './sessions.ts';
 import { statesTable } from './states.ts';
-import { boundedStrangers } from './strangers.ts';
+import { invitesTable } from './invites.ts';
+import type { InvitesOperations } from './invites.ts';
+import { requestsTable } from './requests.ts';
+import type { RequestsOperations } from './requests.ts';
+import { knownPeers, openStandings, standingsTable } from './standings.ts';
+import type { StandingsOperations } from './standings.ts';
 import type { StatesOperations } from './states.ts';
 import { textsTable } from './texts.ts';
 import type { TextsOperations } from './texts.ts';
 import { verificationTable } from './verification.ts';
 import type { VerificationOperations } from './verification.ts';
 
-export type NodeOperations = OutgoingOperations &
+export type NodeOperations = Omit<OutgoingOperations, keyof RequestsOperations> &
   StatesOperations &
-  IncomingOperations &
+  RequestsOperations &
+  StandingsOperations &
+  InvitesOperations &
   HistoryOperations &
   TextsOperations &
   PeopleOperations &
@@ -49,30 +55,37 @@ export function nodeStore(
 ): Omit<OpenStore, 'operations'> & { operations: NodeOperations } {
   const chains = openChains(database, sealed);
   const held = heldMessages(database, sealed);
-  const strangers = boundedStrangers(database, chains, incomingTable(database, sealed, chains, held));
-  const selectKnown = database.prepare(
-    'SELECT 1 FROM contacts WHERE peer = ?1 UNION ALL SELECT 1 FROM chains WHERE peer = ?1 LIMIT 1',
-  );
+  const standings = openStandings(database, sealed);
+  const isKnown = knownPeers(database);
+  const outgoing = outgoingTable(database, sealed, chains);
+  const people = peopleTable(database, sealed, chains);
+  const requests = requestsTable(database, sealed, chains, standings, isKnown, {
+    incoming: incomingTable(database, sealed, chains, held),
+    outgoing,
+    people,
+  });
   return {
     database,
     operations: {
-      ...outgoingTable(database, sealed, chains),
+      ...outgoing,
       ...statesTable(database, sealed, chains),
-      ...strangers.operations,
+      ...requests,
+      ...standingsTable(database, chains, standings, isKnown),
+      ...invitesTable(database, sealed, chains, standings, isKnown, requests['requests.accept']),
       ...historyTable(database, sealed, chains, held, onDamage),
       ...textsTable(database, sealed, chains, onDamage),
-      ...peopleTable(database, sealed, chains),
+      ...people,
       ...verificationTable(database, sealed, chains),
       ...sessionsTable(database, sealed, chains, {
-        receive: strangers.operations['messages.receive'],
-        isKnown: (peer) => selectKnown.get(peer) !== undefined,
-        isBlocked: () => false,
+        receive: requests['messages.receive'],
+        isKnown,
+        isBlocked: standings.isBlocked,
       }),
       ...prekeysTable(database, sealed, chains),
     },
     rolledBack: () => {
       chains.forget();
-      strangers.rolledBack();
+      standings.rolledBack();
     },
   };
 }

@@ -1,8 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
+import { INVITES_SCHEMA } from './invites.ts';
+import { REQUESTS_SCHEMA } from './requests.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 import { sealStore } from './sealing.ts';
 import { SESSIONS_SCHEMA } from './sessions-schema.ts';
+import { STANDINGS_SCHEMA } from './standings.ts';
 import { VERIFICATION_SCHEMA } from './verification.ts';
 
 /** Which way a message went: written to disk, so the numbers stay. */
@@ -92,7 +95,13 @@ const SCHEMA = `
 type Migration = string | ((database: DatabaseSync, sealed: SealedColumns) => void);
 
 /** What brings a database of version n to version n + 1, in this order. Never edited once released, only added to. */
-const MIGRATIONS: readonly Migration[] = [SCHEMA, VERIFICATION_SCHEMA, sealStore, SESSIONS_SCHEMA];
+const MIGRATIONS: readonly Migration[] = [
+  SCHEMA,
+  VERIFICATION_SCHEMA,
+  sealStore,
+  SESSIONS_SCHEMA,
+  STANDINGS_SCHEMA + REQUESTS_SCHEMA + INVITES_SCHEMA,
+];
 
 /** The first version in which nothing that says who or what lies open. */
 export const SEALED_VERSION = MIGRATIONS.indexOf(sealStore) + 1;

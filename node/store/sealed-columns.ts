@@ -34,6 +34,9 @@ export interface SealedColumns {
   /** When a key was verified. Nobody without the key makes one count as that. */
   mark: SealedColumn<Numbered>;
   reason: SealedColumn<Numbered>;
+  standing: SealedColumn<Numbered>;
+  request: SealedColumn<Numbered>;
+  invite: SealedColumn<Numbered>;
   meta: SealedColumn<[key: Uint8Array]>;
   outgoingSession: SealedColumn<[peer: number, sessionIndex: Uint8Array]>;
   incomingSession: SealedColumn<[peer: number, sessionIndex: Uint8Array]>;
@@ -102,6 +105,9 @@ export function sealedColumns(sealer: RowSealer): SealedColumns {
     keyChange: column('key_changes.change'),
     mark: column('verifications.mark'),
     reason: column('failures.reason'),
+    standing: column('standings.standing'),
+    request: column('requests.body'),
+    invite: column('invites.invite'),
     meta: column('meta.value'),
     outgoingSession: column('outgoing_sessions.session'),
     incomingSession: column('incoming_sessions.session'),

@@ -36,8 +36,30 @@ export interface TestStore {
   close(): void;
 }
 
-/** @param file default: in memory */
-export function testStore(file = ':memory:'): TestStore {
+/** Has everybody who writes be a contact already. */
+function amongFriends(store: ReturnType<typeof nodeStore>): ReturnType<typeof nodeStore> {
+  const { operations } = store;
+  return {
+    ...store,
+    operations: {
+      ...operations,
+      'messages.receive'(given) {
+        operations['contacts.add']({ peer: given.peer, petname: null, nowMs: given.nowMs });
+        return operations['messages.receive'](given);
+      },
+      'sessions.take'(given) {
+        operations['contacts.add']({ peer: given.peer, petname: null, nowMs: given.nowMs });
+        return operations['sessions.take'](given);
+      },
+    },
+  };
+}
+
+/**
+ * @param file default: in memory
+ * @param options.strangers whether who writes is a stranger at first; else they are contacts
+ */
+export function testStore(file = ':memory:', { strangers = false } = {}): TestStore {
   const open = (): DatabaseSync => {
     const database = new DatabaseSync(file);
     database.exec(STORE_PRAGMAS);
@@ -48,7 +70,9 @@ export function testStore(file = ':memory:'): TestStore {
     return database;
   };
   let database = open();
-  let store = nodeStore(database, TEST_SEALED);
+  const begin = (): ReturnType<typeof nodeStore> =>
+    strangers ? nodeStore(database, TEST_SEALED) : amongFriends(nodeStore(database, TEST_SEALED));
+  let store = begin();
   let queued: { call: Call; settle: PromiseWithResolvers<unknown> }[] = [];
 
   const flush = (): void => {
@@ -99,12 +123,12 @@ export function testStore(file = ':memory:'): TestStore {
         database.close();
         database = open();
       }
-      store = nodeStore(database, TEST_SEALED);
+      store = begin();
     },
     backup: () => database.serialize(),
     restore(backup) {
       database.deserialize(backup);
-      store = nodeStore(database, TEST_SEALED);
+      store = begin();
     },
     close: () => database.close(),
   };

@@ -89,6 +89,9 @@ export function fakeNode(name: string, replaced: Partial<ChatDecisions> = {}) {
     refused: async (peer, chain, counter, reason) =>
       void told.push(['refused', peer, chain, counter, reason]),
     receipt: async (peer, chain, readUpTo) => void told.push(['receipt', peer, chain, readUpTo]),
+    inviteToken: async (peer, token) => void told.push(['token', peer, token]),
+    depositCapability: async (peer, capability) => void told.push(['capability', peer, capability]),
+    pending: async (peer) => void told.push(['pending', peer]),
     ...replaced,
   };
   return { decisions, told, texts, batches };

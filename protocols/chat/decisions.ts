@@ -31,11 +31,11 @@ export interface ChatDecisions {
   /** Prekeys of the peer, as it signed them, or says it did. */
   prekeys?(peer: string, prekeys: Uint8Array[]): Promise<void>;
   /** The peer shows a token out of an invite of ours. */
-  inviteToken?(peer: string, token: Uint8Array): Promise<void>;
+  inviteToken(peer: string, token: Uint8Array): Promise<void>;
   /** What we show to the peer's mailbox. */
-  depositCapability?(peer: string, capability: Uint8Array): Promise<void>;
+  depositCapability(peer: string, capability: Uint8Array): Promise<void>;
   /** Our first message waits for the peer's person to accept us; no more is taken until then. */
-  pending?(peer: string): Promise<void>;
+  pending(peer: string): Promise<void>;
 }
 
 /** What a peer acknowledges of one chain. */
@@ -162,16 +162,16 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
       }
       case 'inviteToken': {
         const token = atMost(body.value, CHAT_LIMITS.maxTokenBytes, 'an invite token');
-        others.push(async (decisions, peer) => decisions.inviteToken?.(peer, token));
+        others.push((decisions, peer) => decisions.inviteToken(peer, token));
         break;
       }
       case 'depositCapability': {
         const capability = atMost(body.value, CHAT_LIMITS.maxCapabilityBytes, 'a deposit capability');
-        others.push(async (decisions, peer) => decisions.depositCapability?.(peer, capability));
+        others.push((decisions, peer) => decisions.depositCapability(peer, capability));
         break;
       }
       case 'pending':
-        others.push(async (decisions, peer) => decisions.pending?.(peer));
+        others.push((decisions, peer) => decisions.pending(peer));
         break;
       case undefined:
         break;

@@ -80,6 +80,7 @@ export const Status = z.object({
     oldestAt: Time.nullable(),
   }),
   unread: z.int(),
+  requests: z.int().describe('Strangers who want to write to this user'),
   warnings: z.array(z.string()).describe('What the user should know and do something about'),
 });
 
@@ -136,7 +137,35 @@ export const Whois = Peer.extend({
 export const Contact = Peer.extend({
   addedAt: Time,
   unread: z.int(),
+  waiting: z
+    .boolean()
+    .describe('Whether their person has to accept this user before they take more messages'),
   keyChange: KeyChange.nullable().describe('A change that this peer has to do with, not decided yet'),
+});
+
+/** A stranger's first message, which waits for the user. */
+export const Request = z.object({
+  peerId: PeerId,
+  name: z.string().nullable().describe('The name that a phonebook has certified; null when there is none'),
+  safetyNumber: z.string().describe('60 digits, to be compared by another way'),
+  receivedAt: Time,
+  sentAt: Time.describe("The author's clock"),
+  text: z.string(),
+});
+
+export const Invite = z.object({
+  id: z.int().positive(),
+  reusable: z.boolean(),
+  createdAt: Time,
+  expiresAt: Time,
+  uses: z.int().describe('How many people came with it'),
+});
+
+const BlockedPeer = z.object({
+  peerId: PeerId,
+  name: z.string().nullable(),
+  petname: z.string().nullable(),
+  since: Time,
 });
 
 const SafetyNumber = z
@@ -276,6 +305,15 @@ export const Event = z.discriminatedUnion('type', [
     peerId: PeerId,
     change: z.enum(['added', 'removed', 'changed']),
   }),
+  z
+    .object({
+      type: z.literal('request'),
+      cursor: Cursor,
+      peerId: PeerId,
+      name: z.string().nullable(),
+      change: z.enum(['received', 'accepted', 'declined']),
+    })
+    .describe('A stranger wants to write to this user, or the user has decided'),
   z.object({ type: z.literal('warning'), cursor: Cursor, message: z.string() }),
   z
     .object({ type: z.literal('resync'), cursor: Cursor, reason: z.enum(['restarted', 'overflow']) })
@@ -414,11 +452,67 @@ export const contract = {
     response: Contact,
     errors: ['not-found'],
   },
-  invite: {
-    summary: 'Make an invite to hand to a friend',
-    response: z.object({ invite: z.string() }),
-    status: 201,
+  requests: {
+    summary: 'Strangers who want to write to this user, the first first',
+    response: z.object({ requests: z.array(Request) }),
     errors: [],
+  },
+  accept: {
+    summary: 'Make a contact of a stranger; what they wrote goes to the inbox',
+    params: WhoParams,
+    body: z.object({ petname: Petname.optional() }),
+    response: Contact,
+    status: 201,
+    errors: ['not-found', 'conflict'],
+  },
+  decline: {
+    summary: 'Forget what a stranger asked for; they are not told, and can ask again after 30 days',
+    params: WhoParams,
+    response: z.object({ peerId: PeerId }),
+    errors: ['not-found'],
+  },
+  blocked: {
+    summary: 'Whom this user has blocked',
+    response: z.object({ blocked: z.array(BlockedPeer) }),
+    errors: [],
+  },
+  block: {
+    summary: 'Take nothing more of somebody; the history stays',
+    params: WhoParams,
+    response: BlockedPeer,
+    errors: ['not-found', 'conflict', 'timeout'],
+  },
+  unblock: {
+    summary: 'Take messages of somebody again',
+    params: WhoParams,
+    response: z.object({ peerId: PeerId }),
+    errors: ['not-found'],
+  },
+  invite: {
+    summary: 'Make an invite to hand to a friend: who comes with it needs not be accepted',
+    body: z.object({
+      reusable: z.boolean().default(false).describe('For several people; else it is for the first who comes'),
+      expiresInMs: z
+        .int()
+        .min(60_000)
+        .max(366 * 24 * 3_600_000)
+        .default(30 * 24 * 3_600_000)
+        .describe('How long somebody can come with it'),
+    }),
+    response: Invite.omit({ uses: true }).extend({ invite: z.string() }),
+    status: 201,
+    errors: ['conflict'],
+  },
+  invites: {
+    summary: 'Invites that somebody can still come with',
+    response: z.object({ invites: z.array(Invite) }),
+    errors: [],
+  },
+  revokeInvite: {
+    summary: 'Take an invite back: who comes with it is a stranger like others',
+    params: z.object({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) }),
+    response: z.object({ id: z.int() }),
+    errors: ['not-found'],
   },
   connect: {
     summary: 'Connect now, and say how',

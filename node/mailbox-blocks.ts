@@ -1,0 +1,85 @@
+import type { Logger, PeerId, Stream } from '@libp2p/interface';
+import { depositorsClient } from '../protocols/mailbox/depositors-client.ts';
+import { MAX_BLOCKED_DEPOSITORS } from '../protocols/mailbox/depositors-frames.ts';
+import { MailboxError } from '../protocols/mailbox/errors.ts';
+import type { Acquaintances } from './acquaintances.ts';
+import type { Sleep } from './delivery/peer-delivery.ts';
+import { peerIdOf } from './peer-ids.ts';
+
+/** A mailbox that could not be told is told again: its rates allow that many times over. */
+const RETRY_MS = 60_000;
+
+/** A mailbox of ours. */
+export interface ToldMailbox {
+  peerId: PeerId;
+  isConnected: () => boolean;
+  openStream: (options: { signal: AbortSignal }) => Promise<Stream>;
+}
+
+export interface MailboxBlocksInit {
+  acquaintances: Pick<Acquaintances, 'blocksFor' | 'toldMailbox'>;
+  log: Logger;
+  sleep: Sleep;
+  signal: AbortSignal;
+}
+
+/**
+ * Has our mailboxes refuse whom the user has blocked. All of it is told again at each connection, as a mailbox may have lost
+ * its disk; that a block is over is told until each mailbox that was told of it has taken it.
+ *
+ * @returns what tells a mailbox, in the background, again until it is done or the mailbox has gone
+ */
+export function mailboxBlocks({
+  acquaintances,
+  log,
+  sleep,
+  signal,
+}: MailboxBlocksInit): (mailbox: ToldMailbox) => void {
+  const telling = new Map<string, { again: boolean }>();
+
+  const tellOnce = async ({ peerId, openStream }: ToldMailbox): Promise<void> => {
+    const mailbox = peerId.toString();
+    const client = depositorsClient({ openStream });
+    const { block, unblock } = acquaintances.blocksFor(mailbox);
+    // The last ones are those that the user thinks of.
+    const told = block.toSorted((a, b) => a.sinceMs - b.sinceMs).slice(-MAX_BLOCKED_DEPOSITORS);
+    if (told.length > 0) {
+      // Before it is told: without an answer, it may be blocked there.
+      const peers = told.map(({ peer }) => peer);
+      await acquaintances.toldMailbox(mailbox, peers, true);
+      // The time of the last block for all: what is signed for somebody after an unblock is later than that, too.
+      await client.block(peers.map(peerIdOf), { atMs: told.at(-1)!.sinceMs, signal });
+    }
+    for (let from = 0; from < unblock.length; from += MAX_BLOCKED_DEPOSITORS) {
+      const peers = unblock.slice(from, from + MAX_BLOCKED_DEPOSITORS);
+      await client.unblock(peers.map(peerIdOf), { signal });
+      await acquaintances.toldMailbox(mailbox, peers, false);
+    }
+  };
+
+  const tell = async (mailbox: ToldMailbox, state: { again: boolean }): Promise<void> => {
+    while (state.again && mailbox.isConnected() && !signal.aborted) {
+      state.again = false;
+      try {
+        await tellOnce(mailbox);
+      } catch (error) {
+        log('%p was not told whom to refuse: %s', mailbox.peerId, (error as Error).message);
+        if (error instanceof MailboxError && error.code === 'unsupported') return;
+        await sleep(RETRY_MS, { signal }).catch(() => undefined);
+        state.again = true;
+      }
+    }
+  };
+
+  return (mailbox) => {
+    const key = mailbox.peerId.toString();
+    const known = telling.get(key);
+    if (known !== undefined) {
+      known.again = true;
+      return;
+    }
+    const state = { again: true };
+    telling.set(key, state);
+    void tell(mailbox, state).finally(() => telling.delete(key));
+  };
+}
