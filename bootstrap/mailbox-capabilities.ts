@@ -17,7 +17,7 @@ const CHECKS_IN_ONE_GO = 20;
 export type CapabilityCounts = Record<'valid' | 'invalid', number>;
 
 interface Remembered extends CapabilityTimes {
-  capability: Uint8Array;
+  capability: Buffer;
 }
 
 export interface CapabilityChecks {
@@ -33,22 +33,40 @@ export interface CapabilityChecks {
   counts(): CapabilityCounts;
 }
 
+/** By depositor, then by recipient. */
+type Known = Map<string, Map<string, Remembered>>;
+
 /** Looks at capabilities, and remembers the valid ones. Those that are not can't push them out. */
 export function capabilityChecks({
   remembered = REMEMBERED,
 }: { remembered?: number } = {}): CapabilityChecks {
-  /** By recipient and depositor. Ordered by last use. */
-  const known = new Map<string, Remembered>();
+  /** What was used since the last turn-over, and what was used before that: the second is forgotten at the next. */
+  let recent: Known = new Map();
+  let older: Known = new Map();
+  let size = 0;
   const counts: CapabilityCounts = { valid: 0, invalid: 0 };
 
-  const remember = (key: string, entry: Remembered): void => {
-    known.delete(key);
-    known.set(key, entry);
-    if (known.size > remembered) known.delete(known.keys().next().value!);
+  const remember = (depositor: string, recipient: string, entry: Remembered): void => {
+    if (size >= remembered / 2) {
+      older = recent;
+      recent = new Map();
+      size = 0;
+    }
+    const ofDepositor = recent.get(depositor) ?? new Map<string, Remembered>();
+    if (!ofDepositor.has(recipient)) size++;
+    ofDepositor.set(recipient, entry);
+    recent.set(depositor, ofDepositor);
+  };
+
+  const find = (depositor: string, recipient: string): Remembered | undefined => {
+    const used = recent.get(depositor)?.get(recipient);
+    if (used !== undefined) return used;
+    const entry = older.get(depositor)?.get(recipient);
+    if (entry !== undefined) remember(depositor, recipient, entry);
+    return entry;
   };
 
   const check = async (
-    key: string,
     { recipient, capability }: Pick<Deposit, 'recipient' | 'capability'>,
     depositor: PeerId,
     nowMs: number,
@@ -58,7 +76,7 @@ export function capabilityChecks({
     try {
       const times = await openCapability(capability, { recipient: owner, depositor, nowMs });
       counts.valid++;
-      remember(key, { ...times, capability: new Uint8Array(capability) });
+      remember(depositor.toString(), keyOf(recipient), { ...times, capability: Buffer.from(capability) });
       return times.issuedMs;
     } catch (error) {
       if ((error as CapabilityError).code === 'bad-signature') counts.invalid++;
@@ -68,37 +86,28 @@ export function capabilityChecks({
 
   return {
     async issuedMs(depositor, deposits, nowMs) {
-      const suffix = depositor.toString();
+      const from = depositor.toString();
       const issued: number[] = [];
       let before: Pick<Deposit, 'recipient' | 'capability'> | undefined;
       let checks = 0;
       for (const deposit of deposits) {
         const { recipient, capability } = deposit;
-        const isSame =
-          before?.capability === capability &&
-          Buffer.from(
-            before.recipient.buffer,
-            before.recipient.byteOffset,
-            before.recipient.byteLength,
-          ).equals(recipient);
-        before = deposit;
-        if (isSame) {
+        if (before?.capability === capability && Buffer.compare(before.recipient, recipient) === 0) {
           issued.push(issued.at(-1)!);
           continue;
         }
+        before = deposit;
         if (capability.byteLength === 0) {
           issued.push(NO_CAPABILITY);
           continue;
         }
-        const key = `${keyOf(recipient)} ${suffix}`;
-        const entry = known.get(key);
-        if (entry !== undefined && Buffer.from(entry.capability.buffer).equals(capability)) {
-          remember(key, entry);
-          issued.push(entry.expiresMs > nowMs ? entry.issuedMs : NO_CAPABILITY);
+        const known = find(from, keyOf(recipient));
+        if (known?.capability.equals(capability) === true) {
+          issued.push(known.expiresMs > nowMs ? known.issuedMs : NO_CAPABILITY);
           continue;
         }
         if (++checks % CHECKS_IN_ONE_GO === 0) await nextTurn();
-        issued.push(await check(key, deposit, depositor, nowMs));
+        issued.push(await check(deposit, depositor, nowMs));
       }
       return issued;
     },

@@ -167,7 +167,7 @@ async function serveDeposits(
   decide: (deposits: Deposit[]) => Promise<readonly Answer[]>,
   signal: AbortSignal,
 ): Promise<void> {
-  const withCapability = presentedCapability();
+  const fillIn = presentedCapability();
   await pipe(
     frames,
     overlapping(BATCHES_UNDER_COMMIT, async (batch: ClientFrame[]) => {
@@ -176,8 +176,9 @@ async function serveDeposits(
         if (frame.type !== 'deposit') {
           throw new InvalidMessageError(`a deposit stream carries deposits only, not ${frame.type}`);
         }
-        deposits.push(withCapability(frame.deposit));
+        deposits.push(frame.deposit);
       }
+      fillIn(deposits);
       const seqs = deposits.map(({ seq }) => seq);
       return encodeAnswers(answerRuns(seqs, await decide(deposits)));
     }),

@@ -35,22 +35,31 @@ export function presenter(): (next: Presented) => Uint8Array | undefined {
   };
 }
 
-/** The mailbox's side, for one stream: the next deposit with the capability that counts for it. Holds some 300 bytes. */
-export function presentedCapability(): (deposit: Deposit) => Deposit {
-  let before: { recipient: Buffer; capability: Uint8Array } | undefined;
-  return (deposit) => {
-    const { recipient, capability } = deposit;
-    const { byteLength } = capability;
-    if (byteLength === 0) {
-      if (before?.recipient.equals(recipient) === true) return { ...deposit, capability: before.capability };
-      before = undefined;
-      return deposit;
+/**
+ * The mailbox's side, for one stream: fills in the capability that counts for each of some deposits that came together. Holds
+ * some 300 bytes between them.
+ */
+export function presentedCapability(): (deposits: readonly Deposit[]) => void {
+  let before: Pick<Deposit, 'recipient' | 'capability'> | undefined;
+  return (deposits) => {
+    for (const deposit of deposits) {
+      const { byteLength } = deposit.capability;
+      // What is too long is nobody's capability.
+      if (byteLength > MAX_CAPABILITY_BYTES) before = undefined;
+      else if (byteLength > 0) before = deposit;
+      else if (before !== undefined && isSame(before.recipient, deposit.recipient)) {
+        deposit.capability = before.capability;
+      } else before = undefined;
     }
-    // A copy: a view would keep the whole network chunk in memory. What is too long is nobody's capability.
-    before =
-      byteLength > MAX_CAPABILITY_BYTES
-        ? undefined
-        : { recipient: Buffer.from(recipient), capability: new Uint8Array(capability) };
-    return before === undefined ? deposit : { ...deposit, capability: before.capability };
+    if (before === undefined) return;
+    // Copies: views would keep the whole network chunk in memory.
+    before = {
+      recipient: new Uint8Array(before.recipient),
+      capability: new Uint8Array(before.capability),
+    };
   };
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a === b || Buffer.compare(a, b) === 0;
 }
