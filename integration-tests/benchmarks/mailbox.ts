@@ -29,8 +29,9 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
   for (const count of [1, 50]) {
     const peers = stack.use(benchProcess('light-peers.ts'));
     const recipients = stack.use(benchProcess('light-peers.ts'));
-    await peers.call('connect', { to, count });
+    const depositors = await peers.call<string[]>('connect', { to, count });
     const drained = await recipients.call<string[]>('connect', { to, count });
+    const accepted = await recipients.call<Uint8Array[][]>('capabilities', { depositors, of: 'peers' });
     const each = BLOBS / count;
     const work = { rows: BLOBS, group: GROUP, blobBytes: BLOB_BYTES };
     const written: Floor = {
@@ -46,8 +47,9 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
         async ours() {
           // New ones each time: mailboxes far over any user's limit would be read again and again.
           const strangers = await peers.call<string[]>('strangers', { count: RECIPIENTS });
-          const work = { recipients: strangers, each, blobBytes: BLOB_BYTES };
-          return BLOBS / (await peers.call<number>('deposit', work));
+          const capabilities = await peers.call('capabilities', { depositors, of: 'strangers' });
+          const work = { recipients: strangers, capabilities, each, blobBytes: BLOB_BYTES };
+          return peers.call<number>('deposit', work);
         },
         floors: [written],
       },
@@ -56,7 +58,12 @@ export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figur
         unit: '/s',
         higherIsBetter: true,
         async ours() {
-          await peers.call('deposit', { recipients: drained, each, blobBytes: BLOB_BYTES });
+          await peers.call('deposit', {
+            recipients: drained,
+            capabilities: accepted,
+            each,
+            blobBytes: BLOB_BYTES,
+          });
           return BLOBS / (await recipients.call<number>('drain', { each }));
         },
         floors: [

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { encodeDeposit } from '../../../protocols/mailbox/blob-frames.ts';
+import { signCapability } from '../../../protocols/mailbox/capability.ts';
 import { encodeCollect, MAILBOX_PROTOCOL } from '../../../protocols/mailbox/protocol.ts';
 import { reaction, stranger } from '../../harness/stranger.ts';
 import { addressOf, crowd } from '../hostile/attack.ts';
@@ -19,13 +20,18 @@ export const attack: Attack = {
   async run({ multiaddr }, options) {
     await crowd(AT_A_TIME, options, async (turn) => {
       await using peer = await stranger({ ...options, from: addressOf(turn % AT_A_TIME), polite: false });
-      const recipient = peerIdFromString(peer.peerId).toMultihash().bytes;
+      const self = peerIdFromString(peer.peerId);
+      const recipient = self.toMultihash().bytes;
+      // Strangers would not have the room to fill a window.
+      const issuedMs = Date.now();
+      const expiresMs = issuedMs + 3_600_000;
+      const capability = await signCapability(peer.privateKey, { depositor: self, issuedMs, expiresMs });
       const depositing = await peer.open(multiaddr, MAILBOX_PROTOCOL);
       const answered = reaction(depositing);
       for (let seq = 0; seq < BLOBS; seq++) {
         const blob = randomBytes(BLOB_BYTES);
-        const expiresMs = Date.now() + 3_600_000;
-        const deposit = { seq, recipient, blobId: hash('sha256', blob, 'buffer'), expiresMs, blob };
+        const blobId = hash('sha256', blob, 'buffer');
+        const deposit = { seq, recipient, blobId, expiresMs, blob, capability };
         if (!depositing.send(encodeFrames([encodeDeposit(deposit)])))
           await Promise.race([once(depositing, 'drain', options), once(depositing, 'close', options)]);
       }

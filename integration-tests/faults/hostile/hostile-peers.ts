@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { collect } from '../../../protocols/mailbox/collect.ts';
+import { signCapability } from '../../../protocols/mailbox/capability.ts';
 import { depositor } from '../../../protocols/mailbox/client.ts';
 import { MAILBOX_PROTOCOL } from '../../../protocols/mailbox/protocol.ts';
 import { phonebookClient } from '../../../protocols/phonebook/client.ts';
@@ -65,6 +66,13 @@ export async function honestPeers({ bootstrap, ada, ben }: HostileTown): Promise
   });
   const mailbox = depositor({ openStream: open(MAILBOX_PROTOCOL), signal });
   const recipient = peerIdFromString(somebody.peerId);
+  // As a friend's deposits come: a stranger would have little room while its mail is not collected.
+  const issuedMs = Date.now();
+  const capability = await signCapability(somebody.privateKey, {
+    depositor: recipient,
+    issuedMs,
+    expiresMs: issuedMs + 24 * HOUR_MS,
+  });
   let times: ReturnType<Honest['take']> = { chat: [], resolve: [], deposit: [] };
   let failed = new Map<string, number>();
   const said: string[] = [];
@@ -115,7 +123,7 @@ export async function honestPeers({ bootstrap, ada, ben }: HostileTown): Promise
     }),
     repeat('deposit', async () => {
       const blob = randomBytes(BLOB_BYTES);
-      await mailbox.deposit({ recipient, blob, expiresMs: Date.now() + HOUR_MS });
+      await mailbox.deposit({ recipient, blob, expiresMs: Date.now() + HOUR_MS, capability });
     }),
   ];
 
