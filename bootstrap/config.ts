@@ -10,9 +10,9 @@ export interface BootstrapConfig {
   http: string;
   /** Open connections at the most. */
   maxConnections: number;
-  /** Blobs held for one recipient at the most. */
+  /** Blobs held for one recipient at the most, from senders with a capability of it; strangers have a twentieth beside it. */
   mailboxBlobs: number;
-  /** Bytes held for one recipient at the most. */
+  /** Bytes held for one recipient at the most; the same. */
   mailboxBytes: number;
   /** Blobs held for one recipient from one sender at the most. */
   mailboxBlobsPerSender: number;

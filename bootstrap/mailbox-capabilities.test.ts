@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
-import { signCapability } from '../protocols/mailbox/capability.ts';
+import { CAPABILITY_BYTES, signCapability } from '../protocols/mailbox/capability.ts';
 import { peerIdToBytes } from '../protocols/mailbox/peer-id-bytes.ts';
 import { capabilityChecks } from './mailbox-capabilities.ts';
 import { NO_CAPABILITY } from './mailbox-table.ts';
@@ -56,7 +56,7 @@ void test('a newer capability takes the place of the one before, and a forged on
   const [, one] = deposits;
   const capability = await signCapability(keys[1]!, { depositor, issuedMs: 50, expiresMs: 60 });
   const newer = { recipient: peerIdToBytes(peerIdFromPrivateKey(keys[1]!)), capability };
-  const forged = { ...newer, capability: capability.with(-1, capability.at(-1)! ^ 1) };
+  const forged = { ...newer, capability: capability.with(CAPABILITY_BYTES - 1, capability.at(-1)! ^ 1) };
   const none = { ...newer, capability: new Uint8Array(0) };
   assert.deepEqual(await issuedMs(depositor, [one!, newer, forged, none, newer], 5), [
     1,
