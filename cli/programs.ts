@@ -116,14 +116,7 @@ export async function changePassphrase(
   changePassphrase(dataDir, from, to);
 }
 
-export interface BackupRequest {
-  /** Absolute path. */
-  file: string;
-  passphrase: string;
-  force: boolean;
-}
-
-/** What became of it. */
+/** What a backup has become. */
 export interface BackupMade {
   file: string;
   peerId: string;
@@ -134,12 +127,12 @@ export interface BackupMade {
 /** Makes a backup of a data directory on which no daemon runs. */
 export async function backUpStopped(
   dataDir: string,
-  request: BackupRequest,
-  askPassphrase: RunOptions['askPassphrase'],
+  request: { file: string; force: boolean },
+  passphrases: { ofBackup: () => Promise<string>; ofDataDir: RunOptions['askPassphrase'] },
   options: { signal: AbortSignal },
 ): Promise<BackupMade> {
   const { backUpStopped } = await import('../node/backup/stopped.ts');
-  const { file, peerId, madeMs, bytes } = await backUpStopped(dataDir, request, askPassphrase, options);
+  const { file, peerId, madeMs, bytes } = await backUpStopped(dataDir, request, passphrases, options);
   return { file, peerId, madeAt: new Date(madeMs).toISOString(), bytes };
 }
 
@@ -150,13 +143,12 @@ export interface OpenBackup {
   close(): void;
 }
 
-/** Opens a backup to restore it to a data directory, which has to be empty before anybody is asked for the passphrase. */
+/** Opens a backup to restore it to a data directory; the passphrase is asked for if it could be of use. */
 export async function openBackup(
   file: string,
   dataDir: string,
   askPassphrase: () => Promise<string>,
 ): Promise<OpenBackup> {
-  const { checkEmpty, openBackup } = await import('../node/backup/restoring.ts');
-  checkEmpty(dataDir);
-  return openBackup(file, dataDir, await askPassphrase());
+  const { openBackup } = await import('../node/backup/restoring.ts');
+  return openBackup(file, dataDir, askPassphrase);
 }

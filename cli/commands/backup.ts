@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { parse } from 'smol-toml';
+import type { OperationArguments } from '../../protocols/control/contract.ts';
 import { DaemonUnreachableError } from '../../protocols/control/exchange.ts';
 import { expandPath, resolveConfiguration } from '../configuration.ts';
 import { findDaemon } from '../daemon-address.ts';
@@ -7,7 +8,7 @@ import { CommandError, describeError, EXIT, exitCodeOf } from '../exit-code.ts';
 import { isLocked } from '../lock-state.ts';
 import { askNew, askPassphrase, backupPassphrase, passphraseInit } from '../passphrase.ts';
 import { backUpStopped } from '../programs.ts';
-import type { BackupMade, BackupRequest } from '../programs.ts';
+import type { BackupMade } from '../programs.ts';
 import type { SettingValue } from '../settings.ts';
 import { stopSignal } from '../stop-signal.ts';
 import { safeJson, safeLine } from '../terminal-text.ts';
@@ -37,16 +38,19 @@ export async function run(
     if (!force && existsSync(file))
       throw new CommandError(`${file} is there already; --force replaces a backup`, EXIT.failed);
     const runs = await doesRun(configuration.dataDir, signal);
-    const passphrase = await backupPassphrase(passphraseFile, (terminal) =>
-      askNew(terminal, { note, signal }, 'New passphrase, for the backup: '),
-    );
-    const request = { file, passphrase, force };
+    const ofBackup = (): Promise<string> =>
+      backupPassphrase(passphraseFile, (terminal) =>
+        askNew(terminal, { note, signal }, 'New passphrase, for the backup: '),
+      );
     const made = runs
-      ? await byDaemon(configuration.dataDir, request, signal)
+      ? await byDaemon(configuration.dataDir, { file, force, passphrase: await ofBackup() }, signal)
       : await backUpStopped(
           configuration.dataDir,
-          request,
-          (state) => askPassphrase(state, passphraseInit(configuration, { signal })),
+          { file, force },
+          {
+            ofBackup,
+            ofDataDir: (state) => askPassphrase(state, passphraseInit(configuration, { signal })),
+          },
           { signal },
         );
     process.stdout.write(json ? `${safeJson(made)}\n` : text(made));
@@ -74,7 +78,11 @@ async function doesRun(dataDir: string, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-async function byDaemon(dataDir: string, request: BackupRequest, signal: AbortSignal): Promise<BackupMade> {
+async function byDaemon(
+  dataDir: string,
+  request: OperationArguments<'backup'>,
+  signal: AbortSignal,
+): Promise<BackupMade> {
   const client = findDaemon(dataDir);
   try {
     return await client.call('backup', request, { signal });

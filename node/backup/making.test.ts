@@ -12,6 +12,7 @@ import type { BackupErrorCode } from './backup-error.ts';
 import { backupMaker } from './making.ts';
 import type { BackupMaker } from './making.ts';
 import { openBackup } from './restoring.ts';
+import type { OpenBackup } from './restoring.ts';
 import { HEADER_BYTES } from './sealed-stream.ts';
 
 const NOW = 1_800_000_000_000;
@@ -59,6 +60,9 @@ const send = (store: OpenedStore, text: string) =>
 const textsOf = async (store: OpenedStore): Promise<string[]> =>
   (await store.store.call('history.page', { peer: 'ben', limit: 1000 })).map(({ text }) => text);
 
+const openRight = (file: string, to: string, passphrase = PASSPHRASE): Promise<OpenBackup> =>
+  openBackup(file, to, () => Promise.resolve(passphrase));
+
 const refusal = (code: BackupErrorCode) => ({ name: 'BackupError', code });
 
 /** Nothing but what belongs there. */
@@ -76,7 +80,7 @@ test('what was backed up is restored: identity, settings, messages, under anothe
   assertClean('b.tincan');
 
   const there = join(folder, 'deep/er');
-  const backup = openBackup(made.file, there, PASSPHRASE);
+  const backup = await openRight(made.file, there);
   assert.deepEqual(backup.restore('another passphrase', CHEAP), { peerId, madeMs: NOW });
   backup.close();
   assert.equal(readFileSync(join(there, 'config.toml'), 'utf8'), 'name = "ada"\n');
@@ -113,7 +117,7 @@ test('a backup that is made while messages are written is of one moment', async 
   await writing;
   assert.ok(written > 10, `${written} were written meanwhile`);
   const there = join(folder, 'there');
-  openBackup(made.file, there, PASSPHRASE).restore(null);
+  (await openRight(made.file, there)).restore(null);
   const restored = await open(there);
   const [first] = restored.database.prepare('SELECT max(counter) AS last, count(*) AS n FROM messages').all();
   const chain = restored.database.prepare('SELECT max(last_counter) AS last FROM chains').get();
@@ -173,22 +177,25 @@ test('a data directory is made of a whole backup, or not at all', async () => {
   ] as const) {
     const bad = join(folder, 'bad');
     writeFileSync(bad, damaged);
-    const backup = openBackup(bad, there, PASSPHRASE);
+    const backup = await openRight(bad, there);
     assert.throws(() => backup.restore(null), refusal('damaged'), name);
     backup.close();
     rmSync(bad);
     assertClean('b.tincan');
   }
-  assert.throws(() => openBackup(file, there, 'not the one'), refusal('wrong-passphrase'));
-  assert.throws(() => openBackup(join(folder, 'none'), there, PASSPHRASE), refusal('unreadable'));
-  const backup = openBackup(file, there, PASSPHRASE);
+  await assert.rejects(openRight(file, there, 'not the one'), refusal('wrong-passphrase'));
+  const nobodyAsked = (): never => assert.fail('nobody needs to be asked');
+  await assert.rejects(openBackup(join(folder, 'none'), there, nobodyAsked), refusal('unreadable'));
+  await assert.rejects(openBackup(join(dataDir, 'daemon.db'), there, nobodyAsked), refusal('no-backup'));
+  await assert.rejects(openBackup(file, dataDir, nobodyAsked), refusal('not-empty'));
+  const backup = await openRight(file, there);
   assert.throws(() => backup.restore('short'), { name: 'DataKeyError', code: 'passphrase-unusable' });
   backup.close();
   assertClean('b.tincan');
 
+  const again = await openRight(file, there);
   mkdirSync(there);
   writeFileSync(join(there, 'something'), '');
-  const again = openBackup(file, there, PASSPHRASE);
   assert.throws(() => again.restore(null), refusal('not-empty'));
   rmSync(join(there, 'something'));
   again.restore(null);

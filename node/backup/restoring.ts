@@ -19,7 +19,7 @@ import { STORE_FILE } from '../daemon-store.ts';
 import { readArchive } from './archive.ts';
 import { BackupError } from './backup-error.ts';
 import { explainingSync, readBackupFile, writeAll } from './backup-file.ts';
-import { openStream } from './sealed-stream.ts';
+import { openStream, readHeader } from './sealed-stream.ts';
 
 export interface Restored {
   peerId: string;
@@ -45,7 +45,7 @@ export interface OpenBackup {
  *
  * @throws BackupError `not-empty`, `unreadable`
  */
-export function checkEmpty(dataDir: string): void {
+function checkEmpty(dataDir: string): void {
   let found: string[];
   try {
     found = readdirSync(dataDir);
@@ -64,15 +64,22 @@ export function checkEmpty(dataDir: string): void {
 }
 
 /**
- * Opens a backup file.
+ * Opens a backup file to restore it to a data directory.
  *
- * @throws BackupError
+ * @param askPassphrase of the backup; asked when the file is one and the data directory is free for it
+ * @throws BackupError `not-empty`, `unreadable`, `no-backup`, `newer-version`, `damaged`, `wrong-passphrase`
  */
-export function openBackup(file: string, dataDir: string, passphrase: string): OpenBackup {
+export async function openBackup(
+  file: string,
+  dataDir: string,
+  askPassphrase: () => Promise<string>,
+): Promise<OpenBackup> {
+  checkEmpty(dataDir);
   const { read, close } = readBackupFile(file);
   let content: Iterable<Uint8Array>;
   try {
-    content = openStream(read, passphrase);
+    const header = readHeader(read);
+    content = openStream(header, read, await askPassphrase());
   } catch (error) {
     close();
     throw error;

@@ -9,6 +9,7 @@ import {
   CHUNK_BYTES,
   HEADER_BYTES,
   openStream,
+  readHeader,
   SEALED_CHUNK_BYTES,
   sealStream,
 } from './sealed-stream.ts';
@@ -27,8 +28,11 @@ const sealed = (content: Iterable<Uint8Array>): Buffer =>
   Buffer.concat([...sealStream(content, PASSPHRASE, CHEAP)]);
 
 /** Copies, as what is handed out is overwritten. */
-const opened = (file: Uint8Array, passphrase = PASSPHRASE): Buffer =>
-  Buffer.concat(Array.from(openStream(readerOf(file), passphrase), (chunk) => Buffer.from(chunk)));
+const opened = (file: Uint8Array, passphrase = PASSPHRASE): Buffer => {
+  const read = readerOf(file);
+  const chunks = openStream(readHeader(read), read, passphrase);
+  return Buffer.concat(Array.from(chunks, (chunk) => Buffer.from(chunk)));
+};
 
 const refuses = (file: Uint8Array, code: BackupErrorCode, passphrase = PASSPHRASE): void =>
   assert.throws(

@@ -101,13 +101,11 @@ function* sealChunks(
 }
 
 /**
- * Opens a backup file. The header is read and the passphrase tried at once; of what is then gone through, each chunk is
- * checked before it is handed out, and that nothing is missing at the end when the end is reached. A chunk handed out
- * is overwritten when the next one is asked for.
+ * Reads what is before the first chunk.
  *
- * @throws BackupError `no-backup`, `newer-version`, `wrong-passphrase`, `damaged`; while going through it `damaged`
+ * @throws BackupError `no-backup`, `newer-version`, `damaged`
  */
-export function openStream(read: ReadBytes, passphrase: string): Iterable<Uint8Array> {
+export function readHeader(read: ReadBytes): Buffer {
   const header = Buffer.from(read(HEADER_BYTES));
   if (!header.subarray(0, BACKUP_MAGIC.byteLength).equals(BACKUP_MAGIC))
     throw new BackupError('this is no backup of Tincan', 'no-backup');
@@ -116,6 +114,17 @@ export function openStream(read: ReadBytes, passphrase: string): Iterable<Uint8A
     throw new BackupError(`the backup has format ${version}, this Tincan knows ${VERSION}`, 'newer-version');
   }
   if (version !== VERSION || header.byteLength !== HEADER_BYTES) throw damaged();
+  return header;
+}
+
+/**
+ * Opens a backup file of which the header was read. The passphrase is tried at once; of what is then gone through, each
+ * chunk is checked before it is handed out, and that nothing is missing at the end when the end is reached. A chunk
+ * handed out is overwritten when the next one is asked for.
+ *
+ * @throws BackupError `wrong-passphrase`, `newer-version`, `damaged`; while going through it `damaged`
+ */
+export function openStream(header: Buffer, read: ReadBytes, passphrase: string): Iterable<Uint8Array> {
   let fileKey: Buffer;
   try {
     fileKey = decodeDataKey(header.subarray(KEY_AT), passphrase);

@@ -10,12 +10,14 @@ import type { BackupMade, BackupRequest } from './making.ts';
 /**
  * Makes a backup of a data directory on which no daemon runs.
  *
- * @throws BackupError, StoreError `held` when a program runs on it after all, what `openDaemonStore` and `askPassphrase` throw
+ * @param passphrases where they come from: that of the data directory is asked for, and tried, first
+ * @throws BackupError, StoreError `held` when a program runs on it after all, what `openDaemonStore` and the
+ * questions throw
  */
 export async function backUpStopped(
   dataDir: string,
-  request: BackupRequest,
-  askPassphrase: AskPassphrase,
+  { file, force }: Omit<BackupRequest, 'passphrase'>,
+  passphrases: { ofBackup: () => Promise<string>; ofDataDir: AskPassphrase },
   { signal }: { signal: AbortSignal },
 ): Promise<BackupMade> {
   if (!existsSync(join(dataDir, STORE_FILE)) || keyStateOf(dataDir) === 'absent') {
@@ -24,9 +26,10 @@ export async function backUpStopped(
       'nothing-there',
     );
   }
-  const { store, database, sealer } = await openDaemonStore(dataDir, askPassphrase, () => undefined);
+  const { store, database, sealer } = await openDaemonStore(dataDir, passphrases.ofDataDir, () => undefined);
   try {
-    return await backupMaker({ dataDir, database, sealer, nowMs: Date.now }).make(request, { signal });
+    const { make } = backupMaker({ dataDir, database, sealer, nowMs: Date.now });
+    return await make({ file, force, passphrase: await passphrases.ofBackup() }, { signal });
   } finally {
     await store.close();
   }

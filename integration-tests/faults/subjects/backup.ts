@@ -1,6 +1,6 @@
 import { readArchive, writeArchive } from '../../../node/backup/archive.ts';
 import type { BackupParts } from '../../../node/backup/archive.ts';
-import { CHUNK_BYTES, openStream, sealStream } from '../../../node/backup/sealed-stream.ts';
+import { CHUNK_BYTES, openStream, readHeader, sealStream } from '../../../node/backup/sealed-stream.ts';
 import type { ReadBytes } from '../../../node/backup/sealed-stream.ts';
 import type { Subject } from '../subject.ts';
 
@@ -43,7 +43,10 @@ export const subject: Subject = {
   decoders: [
     {
       name: 'backup file',
-      decode: (bytes) => read(openStream(readerOf(bytes), PASSPHRASE)),
+      decode(bytes) {
+        const reader = readerOf(bytes);
+        return read(openStream(readHeader(reader), reader, PASSPHRASE));
+      },
       encode: (content: Content) => whole(sealStream(archive(content), PASSPHRASE, CHEAP)),
       refusals: ['BackupError'],
       samples: () => CONTENTS.map((content) => whole(sealStream(archive(content), PASSPHRASE, CHEAP))),
