@@ -78,6 +78,10 @@ const NOT_FOR_EVERYDAY: Record<string, string> = {
   'messages.refused': 'a message is refused only where a protocol was broken',
   'mailbox.expire': 'runs an hour after the start, over what is three weeks old',
   'prekeys.expire': 'runs an hour after the start, over what is a month old',
+  'sessions.expire': 'runs an hour after the start, over what is a month old',
+  'sessions.lost': 'a friend loses its sessions only with its disk, or on an old copy of its store',
+  'messages.unstored': 'the same',
+  'sessions.forget-outgoing': 'for who runs on an old copy of its store',
   'key-changes.put': 'a name goes to another key only where a phonebook gave it away',
   'key-changes.accept': 'the same',
 };

@@ -1,4 +1,6 @@
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { randomBytes } from 'node:crypto';
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
+import { depositor } from '../../../protocols/mailbox/client.ts';
 import { depositorsClient } from '../../../protocols/mailbox/depositors-client.ts';
 import type { HeldPrekey } from '../../../protocols/mailbox/prekey-frames.ts';
 import { prekeysClient } from '../../../protocols/mailbox/prekeys-client.ts';
@@ -236,6 +238,29 @@ export const STEPS: readonly Step[] = [
       const peers = [peerIdFromPrivateKey(pest.privateKey)];
       await depositors.block(peers, { atMs: Date.now(), signal });
       await depositors.unblock(peers, { signal });
+    },
+  },
+  {
+    name: 'what can not be opened',
+    async play(cast) {
+      const { ben, bootstrap, signal } = cast;
+      await connected(cast, 'ben');
+      await using somebody = await stranger({ signal });
+      const mailbox = depositor({
+        openStream: () => somebody.open(bootstrap.multiaddr, MAILBOX_PROTOCOL),
+        signal,
+      });
+      const recipient = peerIdFromString(ben.peerId);
+      // Of a session that nobody has opened.
+      const blob = randomBytes(1024);
+      blob.set([1, 0]);
+      blob.writeUInt16BE(0, 18);
+      await mailbox.deposit({ recipient, blob, expiresMs: Date.now() + PREKEY_MS });
+      await waitFor(
+        'a blob of no use to be passed over',
+        async () => (await metric(bootstrap, 'tincan_mailbox_blobs')) === 0,
+        { signal },
+      );
     },
   },
   restart('ada'),
