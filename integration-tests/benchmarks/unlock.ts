@@ -72,6 +72,8 @@ async function writeHistory(dataDir: string, texts: readonly string[]): Promise<
     const { chain, counter } = last!;
     await store.call('messages.acked', { peer, chain, ...unproved([{ first: 1, last: counter }]) });
   }
+  const rows = await store.call('history.newest-row', undefined);
+  if (rows !== MESSAGES) throw new Error(`the history has ${rows} messages`);
   await store.close();
 }
 

@@ -22,7 +22,7 @@ export interface IndexQuery {
 
 /**
  * The words of all messages, in memory and nowhere else: on the disk they are sealed, where SQLite can't look for them. It
- * has no texts, only which words stand where: some 65 bytes a message of 90 characters.
+ * has no texts, only which words stand where: 60 to 90 bytes a message of 90 characters.
  */
 export interface MessageIndex extends Disposable {
   /** Adds messages, in the order of their rows. */

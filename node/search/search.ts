@@ -125,8 +125,7 @@ export function searchService(init: SearchInit): Search {
     committed: () => news.resolve(),
 
     async run() {
-      const over = Promise.withResolvers<void>();
-      signal.addEventListener('abort', () => over.resolve(), { once: true });
+      signal.addEventListener('abort', () => news.resolve(), { once: true });
       const rest = (): Promise<unknown> => delay(restMs, undefined, { signal }).catch(() => undefined);
       /** What the store can't give now, it is asked for again. */
       const patiently = async (act: () => Promise<void>): Promise<void> => {
@@ -145,7 +144,7 @@ export function searchService(init: SearchInit): Search {
       await patiently(() => indexUpTo(() => newestRow, signal));
       log('indexed %d messages in %d ms', indexedTo, Math.round(performance.now() - startedMs));
       while (!signal.aborted) {
-        await Promise.race([news.promise, over.promise]);
+        await news.promise;
         news = Promise.withResolvers();
         do {
           await rest();
