@@ -96,7 +96,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
   const { store, privateKey, nowMs, log, signal } = init;
   const self = privateKey.publicKey.toString();
   let requests: RequestRow[] = [];
-  let standings = new Map<string, Standing>();
+  const standings = new Map<string, Standing>();
   /** Peers that said "pending" on a stream since it was opened. */
   const toldToWait = new Set<string>();
   const early = new Map<string, Uint8Array>();
@@ -105,11 +105,14 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
   const readRequests = async (): Promise<void> => {
     requests = await store.call('requests.list', undefined);
   };
-  const readStandings = async (): Promise<void> => {
-    const rows = await store.call('standings.list', undefined);
-    standings = new Map(rows.map(({ peer, standing }) => [peer, standing]));
+  const readStanding = async (peer: string): Promise<void> => {
+    const standing = await store.call('standings.of', { peer });
+    if (standing === undefined) standings.delete(peer);
+    else standings.set(peer, standing);
   };
-  await Promise.all([readRequests(), readStandings()]);
+  await readRequests();
+  for (const { peer, standing } of await store.call('standings.list', undefined))
+    standings.set(peer, standing);
 
   const isBlocked = (peer: string): boolean => standings.get(peer)?.decision?.kind === 'blocked';
   const keepsUsWaiting = (peer: string): boolean => standings.get(peer)?.waitsMs !== undefined;
@@ -138,7 +141,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
         expiresMs: issuedMs + CAPABILITY_LIFETIME_MS,
       });
       await store.call('standings.give', { peer, capability, issuedMs });
-      await readStandings();
+      await readStanding(peer);
     } finally {
       issuing.delete(peer);
     }
@@ -173,7 +176,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
 
   const setWaiting = async (peer: string, sinceMs: number | null): Promise<void> => {
     await store.call('standings.waits', { peer, sinceMs });
-    await readStandings();
+    await readStanding(peer);
   };
 
   const acquainted: Acquaintances = {
@@ -201,8 +204,11 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
     },
 
     async toldMailbox(mailbox, peers, holds) {
-      await Promise.all(peers.map((peer) => store.call('standings.mailbox', { peer, mailbox, holds })));
-      await readStandings();
+      for (const peer of peers) {
+        if (standings.get(peer)?.mailboxes?.includes(mailbox) === holds) continue;
+        await store.call('standings.mailbox', { peer, mailbox, holds });
+        await readStanding(peer);
+      }
     },
 
     accept,
@@ -217,7 +223,9 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
     async block(peer) {
       const wasRequest = requests.some((request) => request.peer === peer);
       await store.call('standings.block', { peer, nowMs: nowMs() });
-      await Promise.all([readRequests(), readStandings()]);
+      await readRequests();
+      for (const { peer, standing } of await store.call('standings.list', undefined))
+        standings.set(peer, standing);
       if (wasRequest) init.onRequest(peer, 'declined');
       await init.delivery().standAside(peer, { requeue: false });
       init.onBlock(peer);
@@ -225,7 +233,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
 
     async unblock(peer) {
       if (!(await store.call('standings.unblock', { peer, nowMs: nowMs() }))) return false;
-      await readStandings();
+      await readStanding(peer);
       init.onBlock(peer);
       // What was given before the block is void.
       if (init.isContact(peer)) inBackground('nothing was handed over', peer, () => meet(peer));
@@ -234,15 +242,14 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
 
     async showToken(peer, token) {
       await store.call('standings.show-token', { peer, token });
-      await readStandings();
+      await readStanding(peer);
     },
 
     beforeSending(peers) {
       let accepting: Promise<unknown>[] | undefined;
       for (const peer of new Set(peers)) {
         if (!isGiven(peer)) inBackground('no right to deposit was signed', peer, () => give(peer));
-        if (requests.some((request) => request.peer === peer))
-          (accepting ??= []).push(accept(peer, null));
+        if (requests.some((request) => request.peer === peer)) (accepting ??= []).push(accept(peer, null));
       }
       return accepting === undefined ? undefined : Promise.all(accepting).then(() => undefined);
     },
@@ -293,7 +300,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
           if (early.size > MAX_EARLY) early.delete(early.keys().next().value!);
           return;
         }
-        await readStandings();
+        await readStanding(peer);
         // They have accepted us: what waits for that goes now.
         if (held?.waitsMs !== undefined) {
           await init.delivery().present(peer);
@@ -302,6 +309,8 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
       },
 
       async pending(peer) {
+        // Somebody whom we have written to nothing has nothing of ours to take.
+        if (!init.isContact(peer) && standings.get(peer)?.given === undefined) return;
         toldToWait.add(peer);
         if (!keepsUsWaiting(peer)) await setWaiting(peer, nowMs());
         if (keepsUsWaiting(peer)) await init.delivery().standAside(peer, { requeue: true });

@@ -71,6 +71,7 @@ scenario('replayed, forged and ill-timed messages are shown once, to whom they b
   const address = ben.program.ready.multiaddrs[0]!;
   await using ada = await stranger({ signal });
   await using mallory = await stranger({ signal });
+  for (const { peerId } of [ada, mallory]) await ben.client.call('addContact', { who: peerId }, { signal });
 
   const chain = randomBytes(8);
   const first = message({ chain, text: 'first' });

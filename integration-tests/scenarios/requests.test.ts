@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { encodeFrames } from '../../protocols/framing/frames.ts';
 import { chatWith, messageFrame } from '../faults/hostile/attack-chat.ts';
+import { addressOf } from '../faults/hostile/attack.ts';
 import type { Daemon } from '../harness/daemon.ts';
 import { scenario } from '../harness/scenario.ts';
 import { stranger } from '../harness/stranger.ts';
@@ -164,7 +165,7 @@ scenario('twenty ask, the next one when there is room', async (town) => {
   const { ada, ben } = await strangers(town);
   const [address] = ben.program.ready.multiaddrs;
   for (let number = 0; number < 20; number++) {
-    await using somebody = await stranger({ signal });
+    await using somebody = await stranger({ signal, from: addressOf(number) });
     const stream = await chatWith(somebody, address!, { signal });
     stream.send(encodeFrames([messageFrame({ text: `I am ${number}` })]));
     await asked(town, ben, number + 1);

@@ -115,6 +115,13 @@ export function standingsTable(
     'standings.list': (): StandingRow[] =>
       Array.from(standings.all(), ([peer, standing]) => ({ peer: chains.peerIdOf(peer), standing })),
 
+    /** Undefined when there is nothing to say of a peer. */
+    'standings.of': ({ peer: peerId }: { peer: string }): Standing | undefined => {
+      const peer = chains.findPeer(peerId);
+      const standing = peer === undefined ? undefined : standings.of(peer);
+      return standing === undefined || Object.keys(standing).length === 0 ? undefined : standing;
+    },
+
     /** Nothing more is taken of a peer, and what it asked for is forgotten. The history stays. */
     'standings.block': ({ peer: peerId, nowMs }: { peer: string; nowMs: number }): void => {
       const peer = chains.peerKey(peerId);

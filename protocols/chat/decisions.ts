@@ -114,6 +114,10 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
   const acks = new Map<string, { chain: Uint8Array; ranges: AckedRange[] }>();
   const others: ((decisions: ChatDecisions, peer: string) => Promise<Uint8Array[] | void>)[] = [];
   let wantsPrekeys = false;
+  // Of these the last one of a batch counts: each costs more to look at than to write.
+  let token: Uint8Array | undefined;
+  let capability: Uint8Array | undefined;
+  let isPending = false;
   for (const bytes of batch) {
     const { body } = decodeFrame(bytes);
     switch (body.case) {
@@ -161,22 +165,29 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
         break;
       }
       case 'inviteToken': {
-        const token = atMost(body.value, CHAT_LIMITS.maxTokenBytes, 'an invite token');
-        others.push((decisions, peer) => decisions.inviteToken(peer, token));
+        token = atMost(body.value, CHAT_LIMITS.maxTokenBytes, 'an invite token');
         break;
       }
       case 'depositCapability': {
-        const capability = atMost(body.value, CHAT_LIMITS.maxCapabilityBytes, 'a deposit capability');
-        others.push((decisions, peer) => decisions.depositCapability(peer, capability));
+        capability = atMost(body.value, CHAT_LIMITS.maxCapabilityBytes, 'a deposit capability');
         break;
       }
       case 'pending':
-        others.push((decisions, peer) => decisions.pending(peer));
+        isPending = true;
         break;
       case undefined:
         break;
     }
   }
+  if (token !== undefined) {
+    const shown = token;
+    others.push((decisions, peer) => decisions.inviteToken(peer, shown));
+  }
+  if (capability !== undefined) {
+    const given = capability;
+    others.push((decisions, peer) => decisions.depositCapability(peer, given));
+  }
+  if (isPending) others.push((decisions, peer) => decisions.pending(peer));
   if (wantsPrekeys) others.push(async (decisions, peer) => decisions.prekeysWanted?.(peer));
   return {
     hello,

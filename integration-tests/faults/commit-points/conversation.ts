@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
+import { encodeInviteToken, encodePending } from '../../../protocols/chat/protocol.ts';
+import { encodeFrames } from '../../../protocols/framing/frames.ts';
 import { depositor } from '../../../protocols/mailbox/client.ts';
 import { depositorsClient } from '../../../protocols/mailbox/depositors-client.ts';
 import type { HeldPrekey } from '../../../protocols/mailbox/prekey-frames.ts';
@@ -15,6 +17,7 @@ import { stranger } from '../../harness/stranger.ts';
 import type { Stranger } from '../../harness/stranger.ts';
 import type { Bootstrap } from '../../harness/town.ts';
 import { waitFor } from '../../harness/wait-for.ts';
+import { chatWith, messageFrame } from '../hostile/attack-chat.ts';
 import { tagText } from '../episodes/ledger.ts';
 import type { Ledger } from '../episodes/ledger.ts';
 
@@ -178,6 +181,53 @@ export const STEPS: readonly Step[] = [
       await ada.client.call('addContact', add, { signal });
       for (const verified of [true, false])
         await ada.client.call('verify', { who: ben.peerId, verified }, { signal });
+    },
+  },
+  {
+    name: 'strangers',
+    async play({ ada, signal }) {
+      const call = ada.client.call.bind(ada.client);
+      const [address] = ada.program.ready.multiaddrs;
+      /** Somebody new says something, after what they show. */
+      const ask = async (...shown: Uint8Array[]): Promise<string> => {
+        await using somebody = await stranger({ signal });
+        const stream = await chatWith(somebody, address!, { signal });
+        stream.send(encodeFrames([...shown, messageFrame({ text: 'it is me' })]));
+        await waitFor(
+          'a stranger to be heard',
+          async () => {
+            const { requests } = await call('requests', {}, { signal });
+            const { contacts } = await call('contacts', {}, { signal });
+            return [...requests, ...contacts].some(({ peerId }) => peerId === somebody.peerId);
+          },
+          { signal, timeoutMs: STATE_MS },
+        );
+        return somebody.peerId;
+      };
+      await call('decline', { who: await ask() }, { signal });
+      await call('accept', { who: await ask() }, { signal });
+      const pest = await ask();
+      await call('block', { who: pest }, { signal });
+      await call('blocked', {}, { signal });
+      await call('unblock', { who: pest }, { signal });
+      const { invite, id } = await call('invite', { reusable: true }, { signal });
+      const token = new URL(invite).searchParams.get('t')!;
+      const guest = await ask(encodeInviteToken(Buffer.from(token)));
+      await call('invites', {}, { signal });
+      await call('revokeInvite', { id }, { signal });
+      await using busy = await stranger({ signal });
+      await call('addContact', { who: busy.peerId }, { signal });
+      await call('send', { to: busy.peerId, text: 'may I?' }, { signal });
+      const told = await chatWith(busy, address!, { signal });
+      told.send(encodeFrames([encodePending()]));
+      await waitFor(
+        'ada to be told that she waits',
+        async () => (await call('contacts', {}, { signal })).contacts.some(({ waiting }) => waiting),
+        { signal, timeoutMs: STATE_MS },
+      );
+      // Shown to somebody who never comes.
+      await call('addContact', { who: `tincan:${pest}?t=${token}` }, { signal });
+      for (const who of [guest, pest, busy.peerId]) await call('removeContact', { who }, { signal });
     },
   },
   {
