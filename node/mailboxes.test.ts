@@ -59,7 +59,7 @@ async function world(
     const prekey = { id, expiresMs, prekey: made!.bundle };
     return { type: 'prekey-taken' as const, prekey, lastResort: false };
   };
-  const newStream = async (answer: Partial<Answer>, stock: Prekeys) => {
+  const newStream = async (mailbox: string) => {
     const [outbound, inbound] = await streamPair();
     const serve = mailboxHandler(
       {
@@ -70,7 +70,7 @@ async function world(
             keptUntilMs: NOON_MS,
             retryAfterMs: 0,
             detail: '',
-            ...answer,
+            ...answers.get(mailbox),
           }));
         },
         collect: () => assert.fail('not asked for'),
@@ -78,7 +78,7 @@ async function world(
       {
         signal: stop.signal,
         prekeys: {
-          take: () => take(stock),
+          take: () => take(stocks.get(mailbox)!),
           publish: () => assert.fail('not asked for'),
           count: () => assert.fail('not asked for'),
         },
@@ -98,7 +98,7 @@ async function world(
         if (answer instanceof Error) throw answer;
         if (answer === undefined && !signal.aborted) await once(signal, 'abort');
         signal.throwIfAborted();
-        return { newStream: () => newStream(answer!, stocks.get(mailbox)!) };
+        return { newStream: () => newStream(mailbox) };
       }) as never,
     },
     store: store.client,
@@ -141,6 +141,20 @@ void test('all mailboxes of a peer are given the same blob', async (t) => {
   await deposit();
   while (blobs.length < 2) await new Promise(setImmediate);
   assert.deepEqual(blobs[0], blobs[1]);
+});
+
+void test('what no mailbox took is offered again as it is; what one has taken is sealed anew', async (t) => {
+  const { deposit, blobs, answers, addresses } = await world(t, [{ status: Status.FULL }]);
+  await assert.rejects(deposit(), /full/);
+  await assert.rejects(deposit(), /full/);
+  assert.deepEqual(blobs[0], blobs[1]);
+  answers.set(addresses[0]!.peerId, {});
+  await deposit();
+  await deposit();
+  assert.deepEqual(
+    blobs.map((blob) => readSealed(blob).counter),
+    [0, 0, 0, 1],
+  );
 });
 
 void test('a prekey is taken from the next mailbox when one has none, or one that the recipient did not sign', async (t) => {

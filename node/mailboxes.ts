@@ -11,7 +11,7 @@ import { prekeysClient } from '../protocols/mailbox/prekeys-client.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import type { Host } from './host.ts';
 import { outgoingSessions } from './outgoing-sessions.ts';
-import type { OutgoingSessions } from './outgoing-sessions.ts';
+import type { OutgoingSessions, SealedContent } from './outgoing-sessions.ts';
 import { addressesOfPeer } from './peer-addresses.ts';
 import { peerIdOf } from './peer-ids.ts';
 import type { NodeStore } from './store/operations.ts';
@@ -24,6 +24,9 @@ const MAX_DEPOSITORS = 32;
 
 /** Dialling a mailbox and getting an answer. */
 const DEPOSIT_TIMEOUT_MS = 15_000;
+
+/** Peers for whom a blob that no mailbox took is kept in memory: some 130 KB each, 520 at the most. */
+const MAX_REFUSED = 64;
 
 /** Dialling a mailbox and being given a prekey: the next one is asked then. */
 const TAKE_TIMEOUT_MS = 5_000;
@@ -71,6 +74,8 @@ interface OpenDepositor extends MailboxAddress {
 export function mailboxes(init: MailboxesInit): Mailboxes {
   const { host, nowMs, log } = init;
   const depositors = new Map<string, OpenDepositor>();
+  /** What was sealed last for a peer, until a mailbox has taken it. */
+  const refused = new Map<string, SealedContent & { content: Uint8Array }>();
 
   /** Makes room for one more: the one unused longest goes, if it can be one that waits for nothing. */
   const evict = (): void => {
@@ -142,6 +147,22 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
 
   const sessions = outgoingSessions({ ...init, takePrekey });
 
+  /** The same content that no mailbox took is the same blob: trying again uses up no keys. */
+  const sealedFor = async (
+    peer: string,
+    content: Uint8Array,
+    { signal, anew }: { signal: AbortSignal; anew: boolean },
+  ): Promise<SealedContent> => {
+    const before = refused.get(peer);
+    if (before !== undefined && !before.isLost() && Buffer.compare(before.content, content) === 0)
+      return before;
+    const sealed = await sessions.seal(peer, content, { signal, anew });
+    refused.delete(peer);
+    if (refused.size >= MAX_REFUSED) refused.delete(refused.keys().next().value!);
+    refused.set(peer, { ...sealed, content });
+    return sealed;
+  };
+
   return {
     sessions,
 
@@ -151,7 +172,7 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
       const recipient = peerIdOf(peer);
       const capability = init.capabilityFrom?.(peer);
       const now = nowMs();
-      const { blob, isLost } = await sessions.seal(peer, encodeBundle(frames), { signal, anew });
+      const { blob, isLost } = await sealedFor(peer, encodeBundle(frames), { signal, anew });
       const deposits = addresses.map(async (address) => {
         const suspicion = setTimeout(() => void init.verify(address.peerId, { signal }), SUSPECT_AFTER_MS);
         try {
@@ -171,6 +192,7 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
       } catch (error) {
         throw whyNone((error as AggregateError).errors as Error[]);
       }
+      refused.delete(peer);
       if (isLost()) throw new Error('they have lost the session that it was sealed in');
     },
   };

@@ -17,7 +17,8 @@ import { encodeState, stateReader, time } from './state.ts';
 
 /**
  * How long after its last blob a session may still get one: a day of use, 21 days in a mailbox, and a week for clocks and
- * for mailboxes that were switched off.
+ * for mailboxes that were switched off. It can be deleted then, unless the secret of its prekey is here: while it is, who
+ * replays its blobs would open it anew.
  */
 export const INCOMING_KEPT_MS = 29 * 24 * 3600_000;
 
@@ -152,17 +153,6 @@ function openWith(chain: Chain, blob: SealedBlob): SealedBody & { chain: Chain }
   } finally {
     if (counter >= chain.next) key.fill(0);
   }
-}
-
-/**
- * Whether a session can be deleted: no blob of it can come any more. While the secret of its prekey is here, it is kept, or
- * who replays its blobs would open it anew.
- */
-export function isDiscardable(
-  { lastTakenMs }: Pick<IncomingSession, 'lastTakenMs'>,
-  { nowMs, prekeyHeld }: { nowMs: number; prekeyHeld: boolean },
-): boolean {
-  return !prekeyHeld && nowMs - lastTakenMs > INCOMING_KEPT_MS;
 }
 
 /** A session as bytes for the store: 116 of them, and 34 for each key that has not been used: 17,490 at the most. */

@@ -1,14 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  isSecretDeletable,
-  LAST_RESORT_MS,
-  PREKEY_LIFETIME_MS,
-  prekeysDue,
-  SECRET_KEPT_MS,
-  STOCK,
-  STOCK_LOW,
-} from './prekey-stock.ts';
+import { LAST_RESORT_MS, PREKEY_LIFETIME_MS, prekeysDue, STOCK, STOCK_LOW } from './prekey-stock.ts';
 
 const NOW_MS = Date.UTC(2026, 10, 20);
 
@@ -37,12 +29,4 @@ test('a last-resort prekey is replaced weekly, and when the clock was set back',
   assert.ok(!due(-60_000));
   assert.ok(due(-3600_000));
   assert.ok(LAST_RESORT_MS < PREKEY_LIFETIME_MS);
-});
-
-test('a secret is kept for as long as a blob can need it', () => {
-  const deletable = (agoMs: number) => isSecretDeletable({ replacedMs: NOW_MS - agoMs, nowMs: NOW_MS });
-  assert.ok(!deletable(SECRET_KEPT_MS));
-  assert.ok(deletable(SECRET_KEPT_MS + 1));
-  assert.ok(!deletable(-SECRET_KEPT_MS));
-  assert.ok(!isSecretDeletable({ replacedMs: undefined, nowMs: NOW_MS }));
 });

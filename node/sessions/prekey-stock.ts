@@ -11,8 +11,10 @@ export const PREKEY_LIFETIME_MS = 30 * 24 * 3600_000;
 export const LAST_RESORT_MS = 7 * 24 * 3600_000;
 
 /**
- * How long the secret of a prekey is kept once nobody is given the prekey any more: a sender opens a session at once and
- * uses it for a day, and a mailbox keeps a blob for 21 days. The rest is for clocks.
+ * How long the secret of a prekey is kept once nobody is given the prekey any more, because it has expired or, a last-resort
+ * one, its successor was made: a sender opens a session at once and uses it for a day, and a mailbox keeps a blob for 21
+ * days. The rest is for clocks. To be looked at after the mailboxes have been emptied: who comes back after months finds
+ * blobs there that need it.
  */
 export const SECRET_KEPT_MS = 30 * 24 * 3600_000;
 
@@ -39,20 +41,4 @@ export function prekeysDue({
     oneTime: left < STOCK_LOW ? STOCK - Math.max(0, left) : 0,
     lastResort: ageMs >= LAST_RESORT_MS || ageMs < -CLOCK_TOLERANCE_MS,
   };
-}
-
-/**
- * Whether the secret of a prekey can be deleted. To be asked after the mailboxes have been emptied: who comes back after
- * months finds blobs there that need it.
- *
- * @param init.replacedMs of a last-resort prekey: when its successor was made, if there is one; of a one-time prekey: when it expires
- */
-export function isSecretDeletable({
-  replacedMs,
-  nowMs,
-}: {
-  replacedMs: number | undefined;
-  nowMs: number;
-}): boolean {
-  return replacedMs !== undefined && nowMs - replacedMs > SECRET_KEPT_MS;
 }

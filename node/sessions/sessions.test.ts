@@ -13,14 +13,7 @@ import {
 } from '../../protocols/mailbox/sealed.ts';
 import type { SealedErrorCode } from '../../protocols/mailbox/sealed.ts';
 import { encrypt, keyOf, overwriteKeys } from './chain.ts';
-import {
-  decodeIncoming,
-  encodeIncoming,
-  INCOMING_KEPT_MS,
-  isDiscardable,
-  takeInSession,
-  takeSealed,
-} from './incoming.ts';
+import { decodeIncoming, encodeIncoming, takeInSession, takeSealed } from './incoming.ts';
 import type { IncomingSession, Known } from './incoming.ts';
 import {
   confirmed,
@@ -367,15 +360,6 @@ test('when to renew', () => {
   assert.equal(at(0, { counter: MAX_SESSION_BLOBS }), 'must');
   assert.equal(at(1, { prekeyArrivedMs: NOW_MS }), 'keep');
   assert.equal(at(2, { prekeyArrivedMs: NOW_MS + 1 }), 'due');
-});
-
-test('when a session of theirs can go', () => {
-  const at = (agoMs: number, prekeyHeld: boolean) =>
-    isDiscardable({ lastTakenMs: NOW_MS }, { nowMs: NOW_MS + agoMs, prekeyHeld });
-  assert.ok(!at(INCOMING_KEPT_MS, false));
-  assert.ok(at(INCOMING_KEPT_MS + 1, false));
-  assert.ok(!at(INCOMING_KEPT_MS + 1, true));
-  assert.ok(!at(-INCOMING_KEPT_MS, false));
 });
 
 test('states survive as bytes, and other bytes are none', () => {
