@@ -137,6 +137,8 @@ export function mailboxIntake(init: MailboxIntakeInit): (blobs: readonly Blob[])
             prekey,
           });
           states.push(taken.session);
+          // That it was the last resort means that no other is left.
+          if (!sessions.has(id)) isPrekeyTouched = true;
           sessions.set(id, taken.session);
           const peer = peerIdFromBytes(taken.sender)!;
           const sender = peer.toString();
@@ -149,7 +151,6 @@ export function mailboxIntake(init: MailboxIntakeInit): (blobs: readonly Blob[])
           if (taken.usedPrekey !== undefined) {
             mail.usedPrekeys.push(taken.usedPrekey);
             prekeys.delete(hex(taken.usedPrekey));
-            isPrekeyTouched = true;
           }
         } catch (error) {
           // Anything else is a fault of ours: then it stays in the mailbox.

@@ -231,7 +231,7 @@ void test('nothing waits for who has no prekeys yet, and it goes when there are 
   assert.deepEqual(ben.texts(), ['hello']);
 });
 
-void test('when only the last resort is left, many can write, and nobody twice', async (t) => {
+void test('when only the last resort is left, many can write, nobody twice, and new ones are made', async (t) => {
   const post = openPost(t);
   const [ada, ben, eve] = [await post.node(), await post.node(), await post.node()];
   ben.mailbox.oneTime = [];
@@ -240,6 +240,8 @@ void test('when only the last resort is left, many can write, and nobody twice',
   ben.mailbox.blobs.push(...ben.mailbox.blobs);
   await post.until(() => ada.isDelivered(ben) && eve.isDelivered(ben));
   assert.deepEqual(ben.texts().toSorted(), ['from ada', 'from eve']);
+  await post.clock.pass(10_000);
+  await eventually(() => ben.mailbox.oneTime.length > 90);
 });
 
 void test('a session goes on when no new one is to be had, and a new one begins when it is due', async (t) => {
