@@ -124,7 +124,7 @@ void test('strangers have a twentieth of what others have, four blobs each, and 
   const { leave, rows, mail } = open(t);
   const [, , , , fifth] = await leave(alice, texts(5, 'alice'));
   assert.deepEqual([fifth!.status, rows()], [SENDER_FULL, 4]);
-  assert.match(fifth!.detail, /takes 4 blobs of somebody it has not accepted yet/);
+  assert.match(fifth!.detail, /room for 4 blobs of somebody it has not accepted yet/);
   for (const stranger of people.slice(1, 12)) {
     assert.deepEqual(statuses(await leave(stranger, texts(4, stranger.toString()))), many(STORED, 4));
   }

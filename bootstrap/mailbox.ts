@@ -123,7 +123,7 @@ export function mailbox({
     ),
     [DepositOutcome.SENDER_FULL]: refuse(
       Status.SENDER_FULL,
-      `recipient: its mailbox holds ${limits.blobsPerSender} blobs of this depositor, more are not accepted`,
+      `recipient: its mailbox holds ${limits.blobsPerSender} blobs of this depositor, and has no room for more`,
     ),
     [DepositOutcome.STORE_FULL]: refuse(
       Status.FULL,
@@ -135,7 +135,7 @@ export function mailbox({
     ),
     [DepositOutcome.STRANGER_FULL]: refuse(
       Status.SENDER_FULL,
-      `recipient: its mailbox takes ${strangers.blobsPerSender} blobs of somebody it has not accepted yet, and has them`,
+      `recipient: its mailbox has room for ${strangers.blobsPerSender} blobs of somebody it has not accepted yet, and holds as many`,
     ),
     [DepositOutcome.REFUSED]: refuse(Status.REFUSED, 'recipient: it takes nothing from this depositor'),
   };

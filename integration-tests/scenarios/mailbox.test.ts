@@ -57,9 +57,9 @@ scenario('the acknowledgement finds a sender who is away, too', async (town) => 
   for (const id of ids) await ada.reached(id, 'delivered');
 });
 
-scenario('a full mailbox: the rest waits at the sender, says why, and arrives', async (town) => {
+scenario('a full share of a mailbox: the rest waits at the sender, says why, and arrives', async (town) => {
   const { signal } = town;
-  const { ada, ben } = await friends(town, ['--mailbox-blobs=2', '--mailbox-blobs-per-sender=2']);
+  const { ada, ben } = await friends(town, ['--mailbox-blobs=40', '--mailbox-blobs-per-sender=2']);
   await ben.program.kill();
   const texts = ['one', 'two', 'three', 'four'];
   const ids: string[] = [];
