@@ -125,8 +125,10 @@ export async function openTown({ signal }: { signal: AbortSignal }): Promise<Tow
       await node.start();
       const daemon = daemonOf(node, home, signal);
       if (options.friends !== false) {
-        for (const other of friends.filter(({ program }) => program.running)) await befriend(daemon, other);
+        // Of two that start at once, the later one makes them friends.
+        const others = friends.filter(({ program }) => program.running);
         friends.push(daemon);
+        for (const other of others) await befriend(daemon, other);
       }
       daemons.push(daemon);
       return daemon;

@@ -26,7 +26,7 @@ async function openCast(town: Town, book: LyingPhonebook): Promise<Cast> {
   ]);
   await Promise.all([ada.knows('ben'), ben.knows('ada')]);
   await ada.send('ben', 'hello', 'delivered');
-  const eve = await town.daemon('eve', { name: 'ben', bootstrap: [book.multiaddr] });
+  const eve = await town.daemon('eve', { name: 'ben', bootstrap: [book.multiaddr], friends: false });
   await waitFor('eve to have claimed the name', () => book.hasClaim('ben', eve.peerId), { signal });
   return { ada, ben, eve };
 }
@@ -150,6 +150,12 @@ scenario(
 
     // What Eve says is not shown under Ben's name, though her hello carries the phonebook's certificate for it.
     await eve.send(ada.peerId, 'I am ben', 'delivered');
+    const { requests } = await ada.client.call('requests', {}, { signal });
+    assert.deepEqual(
+      requests.map(({ peerId, name }) => [peerId, name]),
+      [[eve.peerId, null]],
+    );
+    await ada.client.call('accept', { who: eve.peerId }, { signal });
     const said = (await ada.inbox()).find(({ text }) => text === 'I am ben');
     assert.deepEqual([said?.from, said?.fromName], [eve.peerId, null]);
     assert.deepEqual(await eve.inbox(), []);
@@ -171,6 +177,7 @@ scenario('somebody really has a new key: it is taken, without the mark of the ol
   });
   const accepted = await byAda(['trust', 'ben', '--accept']);
   assert.deepEqual([accepted.code, accepted.stdout], [0, `ben is ${anew.peerId} now, not verified\n`]);
+  await anew.client.call('addContact', { who: ada.peerId }, { signal });
   for (const to of ['ben', 'benny']) await ada.send(to, `to ${to}`, 'delivered');
   assert.deepEqual(await anew.texts(2), ['to ben', 'to benny']);
   const { contacts } = await ada.client.call('contacts', {}, { signal });
