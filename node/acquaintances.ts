@@ -222,7 +222,10 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
 
     async block(peer) {
       const wasRequest = requests.some((request) => request.peer === peer);
-      await store.call('standings.block', { peer, nowMs: nowMs() });
+      await Promise.all([
+        store.call('standings.block', { peer, nowMs: nowMs() }),
+        store.call('sessions.forget', { peer }),
+      ]);
       await readRequests();
       for (const { peer, standing } of await store.call('standings.list', undefined))
         standings.set(peer, standing);

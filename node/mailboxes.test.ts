@@ -70,7 +70,7 @@ async function world(
             keptUntilMs: NOON_MS,
             retryAfterMs: 0,
             detail: '',
-            ...answers.get(mailbox),
+            ...(answers.get(mailbox) as Partial<Answer>),
           }));
         },
         collect: () => assert.fail('not asked for'),

@@ -30,7 +30,7 @@ export interface PrekeyExchangeInit {
 }
 
 /** Prekeys that contacts hand each other while both are there: no mailbox has seen them, and none can run out of them. */
-export interface PrekeyExchange extends Required<Pick<ChatDecisions, 'prekeysWanted' | 'prekeys'>> {
+export interface PrekeyExchange extends Pick<ChatDecisions, 'prekeysWanted' | 'prekeys'> {
   /** What to say to a peer that is here: that we want prekeys, when none of its is left. */
   ask(peer: string): Promise<Uint8Array[]>;
 }

@@ -273,7 +273,7 @@ void test('a friend that says again and again that it lost its session is not se
   for (let seen = 0; claims < 30; claims++) {
     const { sessionId } = readSealed(ben.mailbox.blobs.at(-1)!.blob);
     seen = ben.mailbox.blobs.length;
-    await ada.delivery.decisions.sessionNotice!(ben.peerId, {
+    await ada.delivery.decisions.sessionNotice(ben.peerId, {
       opened: [],
       lost: [Uint8Array.from(sessionId)],
     });
@@ -282,7 +282,7 @@ void test('a friend that says again and again that it lost its session is not se
   }
   // What is not its session moves nothing.
   const before = ben.mailbox.blobs.length;
-  await ada.delivery.decisions.sessionNotice!(ben.peerId, { opened: [], lost: [new Uint8Array(16)] });
+  await ada.delivery.decisions.sessionNotice(ben.peerId, { opened: [], lost: [new Uint8Array(16)] });
   assert.equal(ben.mailbox.blobs.length, before);
   await post.clock.pass(7 * HOUR_MS);
   await post.until(() => ada.isDelivered(ben));
@@ -293,7 +293,7 @@ void test('a new session begins with a prekey that its owner has handed over, an
   const post = openPost(t);
   const [ada, ben] = await friends(post);
   await post.clock.pass(1);
-  const answer = await ben.delivery.decisions.prekeysWanted!(ada.peerId);
+  const answer = await ben.delivery.decisions.prekeysWanted(ada.peerId);
   await sortFrames(answer).tell(ada.delivery.decisions, ben.peerId);
   Object.assign(ben.mailbox, { oneTime: [], lastResort: undefined });
   await leave(ada, ben, 'one');

@@ -48,7 +48,7 @@ scenario('the acknowledgement finds a sender who is away, too', async (town) => 
   assert.deepEqual(await ben.texts(3), THREE);
   await waitFor(
     "ben's acknowledgement to lie in ada's mailbox",
-    async () => (await metric(phonebook, 'tincan_mailbox_blobs')) === 1,
+    async () => (await metric(phonebook, 'tincan_mailbox_blobs')) >= 1,
     { signal: town.signal },
   );
   // Ben is gone when ada comes back: what she learns, she learns from her mailbox.

@@ -89,6 +89,12 @@ export function fakeNode(name: string, replaced: Partial<ChatDecisions> = {}) {
     refused: async (peer, chain, counter, reason) =>
       void told.push(['refused', peer, chain, counter, reason]),
     receipt: async (peer, chain, readUpTo) => void told.push(['receipt', peer, chain, readUpTo]),
+    sessionNotice: async (peer, sessions) => void told.push(['sessions', peer, sessions]),
+    prekeysWanted: async (peer) => {
+      told.push(['prekeys wanted', peer]);
+      return [];
+    },
+    prekeys: async (peer, prekeys) => void told.push(['prekeys', peer, prekeys]),
     inviteToken: async (peer, token) => void told.push(['token', peer, token]),
     depositCapability: async (peer, capability) => void told.push(['capability', peer, capability]),
     pending: async (peer) => void told.push(['pending', peer]),

@@ -25,11 +25,11 @@ export interface ChatDecisions {
   /** The peer's person has read ours up to here; `hash` is that of the last one, empty when not given. */
   receipt(peer: string, chain: Uint8Array, readUpTo: number, hash: Uint8Array): Promise<void>;
   /** What became of sealed sessions to the peer. */
-  sessionNotice?(peer: string, sessions: NotedSessions): Promise<void>;
+  sessionNotice(peer: string, sessions: NotedSessions): Promise<void>;
   /** The peer wants prekeys of ours; resolves with the frames to answer with. */
-  prekeysWanted?(peer: string): Promise<Uint8Array[]>;
+  prekeysWanted(peer: string): Promise<Uint8Array[]>;
   /** Prekeys of the peer, as it signed them, or says it did. */
-  prekeys?(peer: string, prekeys: Uint8Array[]): Promise<void>;
+  prekeys(peer: string, prekeys: Uint8Array[]): Promise<void>;
   /** The peer shows a token out of an invite of ours. */
   inviteToken(peer: string, token: Uint8Array): Promise<void>;
   /** What we show to the peer's mailbox. */
@@ -151,7 +151,7 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
       }
       case 'sessionNotice': {
         const sessions = { opened: sessionIds(body.value.opened), lost: sessionIds(body.value.lost) };
-        others.push(async (decisions, peer) => decisions.sessionNotice?.(peer, sessions));
+        others.push((decisions, peer) => decisions.sessionNotice(peer, sessions));
         break;
       }
       case 'prekeysWanted':
@@ -161,7 +161,7 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
         if (body.value.prekeys.length > CHAT_LIMITS.maxPrekeys)
           throw new InvalidMessageError(`a frame has more than ${CHAT_LIMITS.maxPrekeys} prekeys`);
         const prekeys = body.value.prekeys.map((prekey) => new Uint8Array(prekey));
-        others.push(async (decisions, peer) => decisions.prekeys?.(peer, prekeys));
+        others.push((decisions, peer) => decisions.prekeys(peer, prekeys));
         break;
       }
       case 'inviteToken': {
@@ -188,7 +188,7 @@ export function sortFrames(batch: readonly Uint8Array[]): SortedFrames {
     others.push((decisions, peer) => decisions.depositCapability(peer, given));
   }
   if (isPending) others.push((decisions, peer) => decisions.pending(peer));
-  if (wantsPrekeys) others.push(async (decisions, peer) => decisions.prekeysWanted?.(peer));
+  if (wantsPrekeys) others.push((decisions, peer) => decisions.prekeysWanted(peer));
   return {
     hello,
     messages,
