@@ -144,6 +144,11 @@ void test(
       async () => (await run('whois', 'ben', '--data-dir', join(folder, 'ada'))).code === 0,
       { signal },
     );
+    // Ada asks by writing, and Ben says yes.
+    const asked = await run('send', 'ben', 'hello', '--wait=delivered', '--data-dir', join(folder, 'ada'));
+    assert.equal(asked.code, 0, asked.stderr);
+    const accepted = await run('accept', 'ada', '--data-dir', join(folder, 'ben'));
+    assert.equal(accepted.code, 0, accepted.stderr);
     for (const [from, to] of [
       ['ada', 'ben'],
       ['ben', 'ada'],

@@ -74,6 +74,7 @@ export async function liveFigures(stack: AsyncDisposableStack): Promise<Figure[]
   const alice = await programs.daemon('alice', bootstrap);
   const bob = await programs.daemon('bob', bootstrap);
   const to = bob.program.ready.peerId;
+  await bob.client.call('addContact', { who: alice.program.ready.peerId });
   // By whatever way there is: the daemons may not have met their bootstrap node yet.
   await alice.client.call('send', { to, text: 'hello', wait: 'delivered', timeoutMs: 30_000 });
   await sendAll(alice, to, MESSAGES, IN_FLIGHT);
