@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { metric } from '../../harness/metrics.ts';
 import { randomFrom } from '../../harness/random.ts';
 import { scenario } from '../../harness/scenario.ts';
 import type { Daemon } from '../../harness/daemon.ts';
@@ -8,13 +9,16 @@ import { waitFor } from '../../harness/wait-for.ts';
 import type { FaultKind, Stage } from './kind.ts';
 import { kind as clockJump } from '../kinds/clock-jump.ts';
 import { kind as commitPoint } from '../kinds/commit-point.ts';
+import { kind as drainedPrekeys } from '../kinds/drained-prekeys.ts';
 import { kind as fileSizeQuota } from '../kinds/file-size-quota.ts';
 import { kind as fullDisk } from '../kinds/full-disk.ts';
 import { kind as ioError } from '../kinds/io-error.ts';
 import { kind as kill } from '../kinds/kill.ts';
 import { kind as oldBootstrap } from '../kinds/old-bootstrap.ts';
 import { kind as pause } from '../kinds/pause.ts';
+import { kind as reusedPrekey } from '../kinds/reused-prekey.ts';
 import { kind as secondDaemon } from '../kinds/second-daemon.ts';
+import { kind as unfinishedIntake } from '../kinds/unfinished-intake.ts';
 import { smallDisk } from '../hook/small-disk.ts';
 
 const HOUR_MS = 3_600_000;
@@ -56,6 +60,10 @@ const STRIKES: readonly [kind: Omit<FaultKind<never>, 'draw'>, params: object][]
   [secondDaemon, { victim: 'ada' }],
   [secondDaemon, { victim: 'bootstrap' }],
   [oldBootstrap, { victim: 'bootstrap', ageMs: 500, downMs: 0 }],
+  [unfinishedIntake, { victim: 'ben', downMs: 1_000, moment: 'before-commit', occurrence: 1 }],
+  [unfinishedIntake, { victim: 'ben', downMs: 1_000, moment: 'after-commit', occurrence: 1 }],
+  [reusedPrekey, { victim: 'ben', mailbox: 'bootstrap', sessions: 2, replays: 1 }],
+  [drainedPrekeys, { victim: 'ben', mailbox: 'bootstrap', from: 0 }],
 ];
 
 /** Sends from one to the other until the signal fires. Returns what was taken on, and what was not or may not have been. */
@@ -120,6 +128,7 @@ scenario('each kind of fault strikes, and goes by, while messages flow', async (
       signal,
     });
   }
+  assert.ok((await metric(bootstrap, 'tincan_prekey_requests_total{outcome="last_resort"}')) > 0);
   over.abort();
   const [queued] = await sending;
   await waitFor(
