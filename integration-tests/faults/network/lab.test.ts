@@ -10,16 +10,20 @@ const ECHO = `
   socket.on('message', (text, { port, address }) => socket.send(text, port, address));
   socket.bind(9, () => console.log('bound'));`;
 
-/** Sends 400 packets, and prints how many came back, and how many different ones. */
+/**
+ * Sends 200 packets, and prints how many came back, and how many different ones. A socket that nobody reads, on a busy
+ * machine, holds 256 such packets, and drops those behind them.
+ */
 const COUNT = `
   const socket = require('node:dgram').createSocket('udp4');
   const got = [];
   const end = () => { console.log(JSON.stringify([got.length, new Set(got).size])); process.exit(); };
-  socket.on('message', (text) => got.push(String(text)));
+  let ending;
+  socket.on('message', (text) => { got.push(String(text)); ending?.refresh(); });
   let sent = 0;
   const sending = setInterval(() => {
     for (let i = 0; i < 20; i++) socket.send(String(sent++), 9, process.argv[1]);
-    if (sent === 400) { clearInterval(sending); setTimeout(end, 100); }
+    if (sent === 200) { clearInterval(sending); ending = setTimeout(end, 250); }
   }, 5);`;
 
 void test('packets between hosts vanish and come twice as they are told to', async (t) => {
@@ -41,21 +45,21 @@ void test('packets between hosts vanish and come twice as they are told to', asy
     return JSON.parse(stdout) as [number, number];
   };
 
-  assert.deepEqual(await count(), [400, 400]);
+  assert.deepEqual(await count(), [200, 200]);
   const [lift] = await Promise.all([
     lab.partition('there', 'here', { oneWay: true }),
     lab.partition('there', 'elsewhere'),
   ]);
   assert.deepEqual(await count(), [0, 0]);
   await lift();
-  assert.deepEqual(await count(), [400, 400]);
+  assert.deepEqual(await count(), [200, 200]);
   await lab.weather('here', { lost: 0.2, doubled: 0 });
   const [, some] = await count();
-  assert.ok(some > 150 && some < 350, `of 400, ${some} came through a loss of 20% each way`);
+  assert.ok(some > 75 && some < 175, `of 200, ${some} came through a loss of 20% each way`);
   await lab.weather('here', { lost: 0, doubled: 0.2 });
   const [more, all] = await count();
-  assert.ok(all === 400 && more > 450, `${all} different ones of ${more}`);
+  assert.ok(all === 200 && more > 225, `${all} different ones of ${more}`);
   await lab.heal();
-  assert.deepEqual(await count(), [400, 400]);
+  assert.deepEqual(await count(), [200, 200]);
   await assert.rejects(lab.partition('here', 'nowhere'), /no host for nowhere/);
 });
