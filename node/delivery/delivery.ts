@@ -132,6 +132,10 @@ const REMEMBERED_PEERS = 1_000;
 /** What a power cut takes of these, the other end says again: they need not wait for the disk. */
 const RELAXED = { durability: 'process' } as const;
 
+/** The one refusal that a person who writes can do something about at once. */
+const TOO_LONG_AT_FIRST =
+  'they do not know you yet, and take only a short message at first: introduce yourself in at most 1 KiB, and send this again when you are accepted';
+
 /** What of a batch belongs to one chain: it goes out as one piece. */
 function* runsOf(batch: SentBatch): Generator<{ first: number; last: number; from: number; to: number }> {
   for (let from = 0; from < batch.rows.length;) {
@@ -266,7 +270,8 @@ export function delivery(init: DeliveryInit): Delivery {
       else settled(batch, 'delivered', null);
     },
     async refused(peer, chain, counter, reason) {
-      settled(await store.call('messages.refused', { peer, chain, counter, reason }), 'failed', reason);
+      const why = reason === 'stranger' ? TOO_LONG_AT_FIRST : reason;
+      settled(await store.call('messages.refused', { peer, chain, counter, reason: why }), 'failed', why);
     },
     async receipt(peer, chain, readUpTo, hash) {
       settled(await store.call('messages.receipt', { peer, chain, readUpTo, hash }, RELAXED), 'read', null);

@@ -373,7 +373,7 @@ export const Refusal_Reason = {
   TOO_LARGE: 3,
 
   /**
-   * The receiver does not know the sender, and keeps no more of it, or of others it does not know.
+   * The receiver does not know the sender, and this is too long for a first message.
    *
    * @generated from enum value: REASON_STRANGER = 4;
    */
