@@ -51,6 +51,12 @@ scenario(
     const { ada, ben } = await strangers(town);
     const events = ben.client.events({ signal });
     await events.opened;
+    const long = await ada.send('ben', 'x'.repeat(1025));
+    await ada.reached(long, 'failed');
+    assert.match(
+      (await ada.client.call('message', { id: long }, { signal })).failure!,
+      /introduce yourself in at most 1 KiB/,
+    );
     await ada.send('ben', 'it is me', 'delivered');
     const [request] = await asked(town, ben);
     assert.equal(request!.peerId, ada.peerId);
