@@ -5,6 +5,7 @@ import type { Blob } from '../protocols/mailbox/collect.ts';
 import { peerIdFromBytes } from '../protocols/mailbox/peer-id-bytes.ts';
 import { readSealed, SealedError } from '../protocols/mailbox/sealed.ts';
 import type { SealedBlob } from '../protocols/mailbox/sealed.ts';
+import { keyedRate } from '../protocols/transport/keyed-rate.ts';
 import type { Delivery } from './delivery/delivery.ts';
 import { overwriteKeys } from './sessions/chain.ts';
 import { decodeIncoming, encodeIncoming, takeSealed } from './sessions/incoming.ts';
@@ -13,6 +14,12 @@ import { decodeOwnPrekey } from './sessions/prekeys.ts';
 import type { OwnPrekey } from './sessions/prekeys.ts';
 import { SessionStateError } from './sessions/state.ts';
 import type { NodeStore } from './store/operations.ts';
+
+/**
+ * How often a peer is told that its sessions are lost. A mailbox could make us do so without end, by blobs that it makes up:
+ * each time a new session is opened to the peer. Who is not told seals in a new session after a day.
+ */
+const LOST_RATE = { burst: 8, perSecond: 1 / 600 };
 
 export interface MailboxIntakeInit {
   store: NodeStore;
@@ -62,6 +69,7 @@ function readState<State>(
 export function mailboxIntake(init: MailboxIntakeInit): (blobs: readonly Blob[]) => Promise<void> {
   const { store, nowMs, log, delivery } = init;
   const recipient = init.self.toMultihash().bytes;
+  const telling = keyedRate(LOST_RATE);
   let before: Promise<unknown> = Promise.resolve();
 
   const passOver = (from: PeerId, error: Error): void =>
@@ -174,7 +182,10 @@ export function mailboxIntake(init: MailboxIntakeInit): (blobs: readonly Blob[])
             usedPrekeys: mail.usedPrekeys,
           }),
         ),
-        ...Array.from(lost, ([depositor, ids]) => delivery.lostSessions(depositor, [...ids.values()])),
+        ...Array.from(lost, async ([depositor, ids]) => {
+          if (telling.take(depositor, 1, nowMs()).granted > 0)
+            await delivery.lostSessions(depositor, [...ids.values()]);
+        }),
       ]);
     } finally {
       for (const { chain } of states) overwriteKeys(chain);

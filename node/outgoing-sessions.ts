@@ -23,6 +23,9 @@ import type { NodeStore } from './store/operations.ts';
 /** Where no prekey was to be had, the mailboxes are not asked again for this long while there is a session to go on with. */
 const ASK_AGAIN_MS = 60_000;
 
+/** And this long where there is none: each message that is written meanwhile would ask again. */
+const ASK_SOON_MS = 3_000;
+
 /**
  * How often a peer can have us seal everything again by saying that it lost a session. Beyond that the session ends all the
  * same, and what was stored is left there again after six hours.
@@ -81,8 +84,8 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
   const resealing = keyedRate(RESEALING_RATE);
   /** Peers to whom a session was opened since the start. One from before may be an old copy's, whose keys are spent. */
   const ofThisRun = new Set<string>();
-  /** When the mailboxes of a peer may be asked again. */
-  const askAfter = new Map<string, number>();
+  /** When the mailboxes of a peer had no prekey, when they may be asked again, and why there was none. */
+  const refusals = new Map<string, { atMs: number; restMs: number; error: unknown }>();
   const lostIds = new Set<string>();
 
   /** One at a time for each peer: each step starts from the state that the one before has committed. */
@@ -147,17 +150,23 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
     try {
       return await begin(peer, await init.takePrekey(peer, { signal }));
     } catch (error) {
-      if (askAfter.size >= REMEMBERED) askAfter.clear();
-      const restMs = error instanceof MailboxError ? error.retryAfterMs : 0;
-      askAfter.set(peer, nowMs() + Math.max(ASK_AGAIN_MS, restMs));
+      const { cause } = error as Error;
+      const refusal =
+        error instanceof MailboxError ? error : cause instanceof MailboxError ? cause : undefined;
+      if (refusals.size >= REMEMBERED) refusals.clear();
+      // What the network did may be over at once.
+      if (refusal !== undefined) refusals.set(peer, { atMs: nowMs(), restMs: refusal.retryAfterMs, error });
       throw error;
     }
   };
 
-  const mayAsk = (peer: string): boolean => {
-    const afterMs = askAfter.get(peer) ?? -Infinity;
+  /** Why the mailboxes are not asked again yet. */
+  const refusalOf = (peer: string, leastMs: number): { error: unknown } | undefined => {
+    const refusal = refusals.get(peer);
+    if (refusal === undefined) return undefined;
+    const agoMs = nowMs() - refusal.atMs;
     // A clock set back is no reason to wait for it to come round.
-    return nowMs() >= afterMs || afterMs - nowMs() > 24 * 3600_000;
+    return agoMs >= 0 && agoMs < Math.max(leastMs, refusal.restMs) ? refusal : undefined;
   };
 
   /** The session to seal in, and the prekey that it has used up, if it is a new one. */
@@ -186,7 +195,9 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
       }
     }
     try {
-      if (state === 'must' || mayAsk(peer)) return { session: await taken(peer, { signal }) };
+      const refusal = refusalOf(peer, state === 'must' ? ASK_SOON_MS : ASK_AGAIN_MS);
+      if (refusal === undefined) return { session: await taken(peer, { signal }) };
+      if (state === 'must') throw refusal.error;
     } catch (error) {
       if (session === undefined || state === 'must' || signal.aborted) throw error;
       log('no new session to %s, the old one goes on: %s', peer, (error as Error).message);
@@ -224,7 +235,7 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
         if (lostIds.size >= REMEMBERED) lostIds.clear();
         for (const id of ids) lostIds.add(hex(id));
         // Another one may help at once.
-        askAfter.delete(peer);
+        refusals.delete(peer);
         return resealing.take(peer, 1, nowMs()).granted > 0;
       }),
 

@@ -72,9 +72,9 @@ export function prekeyExchange({
       if (outstanding + HANDED > MAX_OUTSTANDING || handing.take(peer, 1, nowMs()).granted === 0) return [];
       const made = await newPrekeys(privateKey, { count: HANDED, expiresMs: nowMs() + PREKEY_LIFETIME_MS });
       const prekeys = made.map(({ stored }) => stored);
-      const isKept = await store.call('prekeys.add', { prekeys, to: { peer }, nowMs: nowMs() });
+      await store.call('prekeys.add', { prekeys, to: { peer }, nowMs: nowMs() });
       for (const { state } of prekeys) state.fill(0);
-      return isKept ? [encodePrekeys(made.map(({ bundle }) => bundle))] : [];
+      return [encodePrekeys(made.map(({ bundle }) => bundle))];
     },
 
     async prekeys(peer, bundles) {

@@ -68,6 +68,19 @@ void test('of a publication that got no answer, secrets are kept if it came, and
     assert.ok(secret);
 });
 
+void test('a mailbox that always wants more is given more, and of what it had the oldest goes', async (t) => {
+  const post = openPost(t);
+  const ben = await post.node();
+  const first = ben.mailbox.oneTime[0]!.id;
+  for (let time = 0; time < 12; time++) {
+    ben.mailbox.oneTime = [];
+    await ben.connect();
+  }
+  assert.equal(secretsOf(ben), 1001);
+  assert.equal(ben.store.operations['prekeys.own']({ ids: [first] })[0], undefined);
+  assert.ok(ben.store.operations['prekeys.own']({ ids: [ben.mailbox.oneTime[0]!.id] })[0]);
+});
+
 void test('prekeys whose secrets are lost are replaced', async (t) => {
   const post = openPost(t);
   const ben = await post.node();

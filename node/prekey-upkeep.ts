@@ -100,16 +100,15 @@ export function prekeyUpkeep(init: PrekeyUpkeepInit): PrekeyUpkeep {
     const expiresMs = nowMs() + PREKEY_LIFETIME_MS;
     const made = await newPrekeys(privateKey, { count, expiresMs });
     const stored = made.map((each) => each.stored);
-    const isKept = await store.call('prekeys.add', {
+    await store.call('prekeys.add', {
       prekeys: stored,
       to: { mailbox: peerId },
       nowMs: nowMs(),
     });
     for (const { state } of stored) state.fill(0);
-    if (!isKept) log('too many prekeys wait to be used: %s is given no new ones', peerId);
     await prekeys.publish(
       {
-        oneTime: isKept ? made.map(({ stored: { id }, bundle }) => held(id, expiresMs, bundle)) : [],
+        oneTime: made.map(({ stored: { id }, bundle }) => held(id, expiresMs, bundle)),
         ...(!isThere && {
           lastResort: held(newest.id, newest.expiresMs, await signPrekey(privateKey, newest)),
         }),
@@ -118,7 +117,7 @@ export function prekeyUpkeep(init: PrekeyUpkeepInit): PrekeyUpkeep {
       { signal },
     );
     await store.call('prekeys.published', { mailbox: peerId });
-    log('left %d prekeys at %s%s', isKept ? count : 0, peerId, replace ? ', in place of what was there' : '');
+    log('left %d prekeys at %s%s', count, peerId, replace ? ', in place of what was there' : '');
   };
 
   const check = (mailbox: OwnMailbox): Promise<void> => {

@@ -218,6 +218,21 @@ void test('garbage, an unsealed blob of an earlier version, and a bundle that is
   assert.deepEqual(ben.texts(), ['hello', 'behind it']);
 });
 
+void test('a mailbox that makes up blobs of lost sessions does not have us tell of them without end', async (t) => {
+  const post = openPost(t);
+  const [ada, ben] = await friends(post);
+  const told = (): number => rowsOf(ben, 'session_notices');
+  for (let n = 0; n < 100; n++) {
+    const blob = new Uint8Array(1024).fill(n + 1, 2, 18);
+    blob.set([1, 0]);
+    ben.mailbox.blobs.push({ depositor: peerIdOf(ada.peerId), depositedAtMs: 0, blob });
+    await ben.drain();
+  }
+  await eventually(() => told() === 0);
+  assert.ok(ada.mailbox.blobs.length <= 8);
+  assert.ok(ben.mailbox.oneTime.length > 90);
+});
+
 void test('nothing waits for who has no prekeys yet, and it goes when there are some', async (t) => {
   const post = openPost(t);
   const [ada, ben] = [await post.node(), await post.node()];

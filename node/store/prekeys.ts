@@ -7,10 +7,10 @@ import type { SealedColumns } from './sealed-columns.ts';
 const MAX_RECEIVED = 4;
 
 /**
- * Own prekeys altogether, some 1.4 kB each: what four mailboxes hold three times over, and what hundreds of friends were
- * given. Where a mailbox answers nothing, more would be made each hour.
+ * Own prekeys left at one mailbox, some 1.4 kB each: ten times what it holds. Beyond that the oldest go: of those that were
+ * handed out and are not used, somebody takes them for the sake of taking, or the mailbox says so.
  */
-const MAX_OWN = 4096;
+const MAX_AT_MAILBOX = 1000;
 
 const ONE_TIME = 0;
 const LAST_RESORT = 1;
@@ -37,7 +37,10 @@ export function prekeysTable(database: DatabaseSync, sealed: SealedColumns, chai
     `INSERT INTO own_prekeys (prekey_index, kind, mailbox, peer, confirmed, made_ms, expires_ms, prekey)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   );
-  const countOwn = database.prepare('SELECT count(*) AS n FROM own_prekeys');
+  const pruneAtMailbox = database.prepare(
+    `DELETE FROM own_prekeys WHERE mailbox = ?1 AND id NOT IN
+     (SELECT id FROM own_prekeys WHERE mailbox = ?1 ORDER BY id DESC LIMIT ${MAX_AT_MAILBOX})`,
+  );
   const selectOwn = database.prepare('SELECT prekey FROM own_prekeys WHERE prekey_index = ?');
   const selectLastResort = database.prepare(
     `SELECT prekey_index AS prekeyIndex, prekey, made_ms AS madeMs FROM own_prekeys
@@ -90,10 +93,7 @@ export function prekeysTable(database: DatabaseSync, sealed: SealedColumns, chai
   };
 
   return {
-    /**
-     * Keeps the secrets of one-time prekeys before they leave for a mailbox or a peer. False, and nothing is kept, when there are
-     * too many already.
-     */
+    /** Keeps the secrets of one-time prekeys before they leave for a mailbox or a peer. */
     'prekeys.add': ({
       prekeys,
       to,
@@ -102,12 +102,11 @@ export function prekeysTable(database: DatabaseSync, sealed: SealedColumns, chai
       prekeys: readonly StoredPrekey[];
       to: { mailbox: string } | { peer: string };
       nowMs: number;
-    }): boolean => {
-      if (Number(countOwn.get()!['n']) + prekeys.length > MAX_OWN) return false;
+    }): void => {
       const mailbox = 'mailbox' in to ? sealed.mailboxIndex(to.mailbox) : null;
       const peer = 'peer' in to ? chains.peerKey(to.peer) : null;
       for (const prekey of prekeys) add(prekey, { kind: ONE_TIME, mailbox, peer, nowMs });
-      return true;
+      if (mailbox !== null) pruneAtMailbox.run(mailbox);
     },
 
     /** Keeps the secret of a new last-resort prekey, the same for all mailboxes. */
