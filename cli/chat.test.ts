@@ -65,6 +65,8 @@ void test('live: messages, states, gaps and strangers are shown, across a restar
   await cli.printed(/ben {2}hi\\x1b\[2J/);
   daemon.receive('mallory', 'psst');
   await cli.printed(/\* mal\\x1b\[2Jlory: psst/);
+  daemon.ask('mallory', 'may I?');
+  await cli.printed(/\* mal\\x1b\[2Jlory wants to write to you: \/requests/);
 
   await daemon.stop();
   await cli.printed(/the daemon is away/);

@@ -18,6 +18,8 @@ export interface FakeDaemon {
   dataDir: string;
   /** A message from somebody arrives. */
   receive(from: string, text: string): MessageView;
+  /** Somebody unknown wants to write. */
+  ask(from: string, text: string): void;
   /** An own message reaches a state. */
   reach(id: string, state: 'stored' | 'delivered' | 'read'): void;
   /** Something about somebody changes. */
@@ -102,6 +104,7 @@ export async function fakeDaemon(overrides: Partial<ControlOperations> = {}): Pr
   const daemon: FakeDaemon = {
     dataDir,
     receive: fake.receive,
+    ask: fake.ask,
     reach: fake.reach,
     changeContact: (peerId) => emit({ type: 'contact', peerId, change: 'changed' }),
     messages: fake.messages,

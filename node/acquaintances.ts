@@ -261,7 +261,10 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
       inBackground('the request was not shown', peer, async () => {
         const capability = early.get(peer);
         early.delete(peer);
-        if (capability !== undefined) await store.call('standings.keep', { peer, capability });
+        if (capability !== undefined) {
+          await store.call('standings.keep', { peer, capability });
+          await readStanding(peer);
+        }
         await readRequests();
         init.onRequest(peer, 'received');
       });

@@ -1,5 +1,5 @@
-import type { Logger, PeerId, Stream } from '@libp2p/interface';
-import { depositorsClient } from '../protocols/mailbox/depositors-client.ts';
+import type { Logger, PeerId } from '@libp2p/interface';
+import type { DepositorsClient } from '../protocols/mailbox/depositors-client.ts';
 import { MAX_BLOCKED_DEPOSITORS } from '../protocols/mailbox/depositors-frames.ts';
 import { MailboxError } from '../protocols/mailbox/errors.ts';
 import type { Acquaintances } from './acquaintances.ts';
@@ -13,7 +13,8 @@ const RETRY_MS = 60_000;
 export interface ToldMailbox {
   peerId: PeerId;
   isConnected: () => boolean;
-  openStream: (options: { signal: AbortSignal }) => Promise<Stream>;
+  /** What it is told with. */
+  depositors: DepositorsClient;
 }
 
 export interface MailboxBlocksInit {
@@ -37,9 +38,8 @@ export function mailboxBlocks({
 }: MailboxBlocksInit): (mailbox: ToldMailbox) => void {
   const telling = new Map<string, { again: boolean }>();
 
-  const tellOnce = async ({ peerId, openStream }: ToldMailbox): Promise<void> => {
+  const tellOnce = async ({ peerId, depositors }: ToldMailbox): Promise<void> => {
     const mailbox = peerId.toString();
-    const client = depositorsClient({ openStream });
     const { block, unblock } = acquaintances.blocksFor(mailbox);
     // The last ones are those that the user thinks of.
     const told = block.toSorted((a, b) => a.sinceMs - b.sinceMs).slice(-MAX_BLOCKED_DEPOSITORS);
@@ -48,11 +48,11 @@ export function mailboxBlocks({
       const peers = told.map(({ peer }) => peer);
       await acquaintances.toldMailbox(mailbox, peers, true);
       // The time of the last block for all: what is signed for somebody after an unblock is later than that, too.
-      await client.block(peers.map(peerIdOf), { atMs: told.at(-1)!.sinceMs, signal });
+      await depositors.block(peers.map(peerIdOf), { atMs: told.at(-1)!.sinceMs, signal });
     }
     for (let from = 0; from < unblock.length; from += MAX_BLOCKED_DEPOSITORS) {
       const peers = unblock.slice(from, from + MAX_BLOCKED_DEPOSITORS);
-      await client.unblock(peers.map(peerIdOf), { signal });
+      await depositors.unblock(peers.map(peerIdOf), { signal });
       await acquaintances.toldMailbox(mailbox, peers, false);
     }
   };

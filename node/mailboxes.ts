@@ -217,11 +217,12 @@ function whyNone(errors: readonly Error[]): Error {
     return at === -1 ? USEFULNESS.length : at;
   };
   const ranked = errors.toSorted((a, b) => rank(a) - rank(b));
-  const reasons = ranked.map((error) =>
-    error instanceof MailboxError && error.code === 'expired'
-      ? `${error.message}: check the clock of this computer`
-      : error.message,
-  );
+  const reasons = ranked.map((error) => {
+    if (!(error instanceof MailboxError)) return error.message;
+    if (error.code === 'expired') return `${error.message}: check the clock of this computer`;
+    // Whether somebody is blocked is not for their computer to say.
+    return error.code === 'refused' ? 'their mailbox does not take it now' : error.message;
+  });
   return new Error([...new Set(reasons)].join('; '), { cause: ranked[0] });
 }
 

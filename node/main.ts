@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerId } from '@libp2p/interface';
+import { depositorsClient } from '../protocols/mailbox/depositors-client.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import { keepConnectionRoom } from '../protocols/transport/connection-room.ts';
 import { libp2pLogger } from '../protocols/transport/libp2p-logger.ts';
@@ -230,10 +231,12 @@ async function runUnlocked(
   const toldMailbox = (link: BootstrapLink): ToldMailbox => ({
     peerId: link.peerId,
     isConnected: () => link.status.state === 'connected',
-    async openStream(options) {
-      const connection = await host.dial(link.peerId, options);
-      return connection.newStream(MAILBOX_PROTOCOL, options);
-    },
+    depositors: depositorsClient({
+      async openStream(options) {
+        const connection = await host.dial(link.peerId, options);
+        return connection.newStream(MAILBOX_PROTOCOL, options);
+      },
+    }),
   });
   const isFriend = (peerId: string): boolean => isContact(peerId) && !known.isBlocked(peerId);
   keepConnectionRoom(host, {

@@ -156,7 +156,7 @@ scenario('who is declined, and who is blocked, is not told; a block ends', async
     async () => {
       const sent = { to: 'ben', text: 'and now?', wait: 'delivered', timeoutMs: 500 } as const;
       const { failure } = await ada.client.call('send', sent, { signal });
-      return failure?.includes('not left in a mailbox');
+      return failure?.includes('their mailbox does not take it now');
     },
     { signal },
   );
@@ -164,6 +164,29 @@ scenario('who is declined, and who is blocked, is not told; a block ends', async
   assert.equal((await ben.inbox()).length, had);
   await ben.client.call('unblock', { who: 'ada' }, { signal });
   await ada.reached(unheard, 'delivered');
+});
+
+scenario('who is accepted may leave more in a mailbox than a stranger', async (town) => {
+  const { signal } = town;
+  const { ada, ben } = await strangers(town);
+  await ada.send('ben', 'it is me', 'delivered');
+  await asked(town, ben);
+  await ben.client.call('accept', { who: 'ada' }, { signal });
+  await ada.client.call('addContact', { who: 'ben' }, { signal });
+  await waitFor(
+    'ada to be let in',
+    async () => {
+      const { contacts } = await ada.client.call('contacts', {}, { signal });
+      return contacts.length === 1 && !contacts[0]!.waiting;
+    },
+    { signal },
+  );
+  await ben.program.kill();
+  // A stranger has four.
+  const texts = Array.from({ length: 6 }, (_, index) => `note ${index}`);
+  for (const text of texts) await ada.send('ben', text, 'stored');
+  await ben.program.start();
+  assert.deepEqual(await ben.texts(7), ['it is me', ...texts]);
 });
 
 scenario('twenty ask, the next one when there is room', async (town) => {
