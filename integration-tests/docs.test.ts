@@ -120,6 +120,31 @@ void test('links between documents resolve', () => {
   assert.deepEqual(broken, []);
 });
 
+/** What tests of a file are called. What is put into a title when it runs stands as an ellipsis. */
+function testTitles(file: string): Set<string> {
+  const titles = new Set<string>();
+  for (const [, quote, title] of read(file).matchAll(/\b(?:test|scenario)\(\s*(['"`])(.*?)(?<!\\)\1,/gs))
+    titles.add(quote === '`' ? title!.replaceAll(/\$\{[^}]*\}/g, '…') : title!.replaceAll("\\'", "'"));
+  return titles;
+}
+
+void test('the threat model names a test for everything that somebody can not do, by its title', () => {
+  const document = 'docs/threat-model.md';
+  const wrong: string[] = [];
+  const tables = prose(document).split(/\n\n+/);
+  const claims = tables.flatMap((table) => {
+    const [[head] = [], ...rows] = rowsIn(table);
+    return head === 'cannot' ? rows : [];
+  });
+  assert.ok(claims.length > 30, `only ${claims.length} rows`);
+  for (const [claim, shown = ''] of claims)
+    if (!/\]\([^)]+\.test\.ts\)/.test(shown)) wrong.push(`no test shows: ${claim}`);
+  for (const [, title, target] of prose(document).matchAll(/\[([^\]]+)\]\(([^)\s]+\.test\.ts)\)/g))
+    if (!testTitles(join(dirname(document), target!)).has(title!))
+      wrong.push(`${target} has no test "${title}"`);
+  assert.deepEqual(wrong, []);
+});
+
 void test('files that documents name exist', () => {
   const missing: string[] = [];
   for (const document of DOCUMENTS) {
