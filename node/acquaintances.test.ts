@@ -58,7 +58,7 @@ async function world(t: TestContext): Promise<World> {
         present: async (peer) => void told.push(`${names[peer]} is present`),
         greet: (peer) => void told.push(`greet ${names[peer]}`),
       }),
-      isContact: (peer) => store.operations['contacts.list']().some((contact) => contact.peer === peer),
+      contacts: () => store.operations['contacts.list']().map(({ peer }) => peer),
       onContact: async (peer) => void told.push(`${names[peer]} is a contact`),
       onRequest: (peer, change) => told.push(`request of ${names[peer]} ${change}`),
       onBlock: (peer) => told.push(`block of ${names[peer]} changed`),
@@ -264,4 +264,16 @@ void test('a block is told of, lasts, and ends; what was given before it is give
   const after = owedTo(self, ada);
   assert.ok(after !== undefined && before !== undefined);
   assert.notDeepEqual(after, before);
+});
+
+void test('contacts of before are handed a right to deposit at the start', async (t) => {
+  const self = await world(t);
+  self.store.operations['contacts.add']({ peer: ada, petname: null, nowMs: NOW });
+  self.store.operations['contacts.add']({ peer: eve, petname: null, nowMs: NOW });
+  await self.known.block(eve);
+  void self.known.run();
+  await quiet();
+  assert.notEqual(owedTo(self, ada), undefined);
+  assert.equal(owedTo(self, eve), undefined);
+  assert.ok(self.told.includes('ada is present'));
 });

@@ -21,6 +21,9 @@ const CAPABILITY_RENEWAL_MS = 200 * DAY_MS;
 /** Who keeps us waiting is asked this often whether that is still so: an acceptance may have been lost. */
 const ASK_AGAIN_MS = 3_600_000;
 
+/** Whoever has many contacts does not dial them all at once. */
+const BETWEEN_GIFTS_MS = 200;
+
 /** After so long without a word the mailbox is tried again, too. */
 const WAITING_FOR_MS = 7 * DAY_MS;
 
@@ -35,7 +38,8 @@ export interface AcquaintancesInit {
   signal: AbortSignal;
   /** Where what happens here is carried on; asked for when it is needed. */
   delivery: () => Pick<Delivery, 'arrived' | 'standAside' | 'present' | 'greet'>;
-  isContact: (peer: string) => boolean;
+  /** Peer ids. */
+  contacts: () => readonly string[];
   /** Somebody has become a contact. */
   onContact: (peer: string) => Promise<void>;
   /** What strangers ask for has changed. */
@@ -88,7 +92,9 @@ export interface Acquaintances {
   readonly decisions: Required<Pick<ChatDecisions, 'inviteToken' | 'depositCapability' | 'pending'>>;
   /** Asks those who keep us waiting whether that is still so: the network is back. */
   askAgain(): void;
-  /** Does that now and then, until the signal fires. */
+  /**
+   * Does that now and then, and has every contact handed a right to deposit that is not too old, until the signal fires.
+   */
   run(): Promise<void>;
 }
 
@@ -114,6 +120,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
   for (const { peer, standing } of await store.call('standings.list', undefined))
     standings.set(peer, standing);
 
+  const isContact = (peer: string): boolean => init.contacts().includes(peer);
   const isBlocked = (peer: string): boolean => standings.get(peer)?.decision?.kind === 'blocked';
   const keepsUsWaiting = (peer: string): boolean => standings.get(peer)?.waitsMs !== undefined;
 
@@ -152,6 +159,20 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
     await give(peer);
     await init.delivery().present(peer);
     init.delivery().greet(peer);
+  };
+
+  /** Those who were contacts before there were rights to deposit, and those whose right gets old. */
+  const giveAll = async (): Promise<void> => {
+    for (const peer of init.contacts()) {
+      if (isGiven(peer) || isBlocked(peer) || signal.aborted) continue;
+      try {
+        await give(peer);
+        await init.delivery().present(peer);
+      } catch (error) {
+        log('no right to deposit was handed to %s: %s', peer, (error as Error).message);
+      }
+      await delay(BETWEEN_GIFTS_MS, undefined, { signal }).catch(() => undefined);
+    }
   };
 
   const accepted = async (
@@ -239,7 +260,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
       await readStanding(peer);
       init.onBlock(peer);
       // What was given before the block is void.
-      if (init.isContact(peer)) inBackground('nothing was handed over', peer, () => meet(peer));
+      if (isContact(peer)) inBackground('nothing was handed over', peer, () => meet(peer));
       return true;
     },
 
@@ -316,7 +337,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
 
       async pending(peer) {
         // Somebody whom we have written to nothing has nothing of ours to take.
-        if (!init.isContact(peer) && standings.get(peer)?.given === undefined) return;
+        if (!isContact(peer) && standings.get(peer)?.given === undefined) return;
         toldToWait.add(peer);
         if (!keepsUsWaiting(peer)) await setWaiting(peer, nowMs());
         if (keepsUsWaiting(peer)) await init.delivery().standAside(peer, { requeue: true });
@@ -331,6 +352,7 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
     async run() {
       while (!signal.aborted) {
         acquainted.askAgain();
+        await giveAll();
         for (const [peer, { waitsMs }] of standings) {
           if (waitsMs === undefined || Math.abs(nowMs() - waitsMs) < WAITING_FOR_MS) continue;
           await setWaiting(peer, null);

@@ -205,7 +205,7 @@ async function runUnlocked(
     log: partLog(log, 'delivery'),
     signal: running,
     delivery: () => delivery,
-    isContact,
+    contacts: () => directory.contacts.map(({ peer }) => peer),
     async onContact(peerId) {
       const change = isContact(peerId) ? 'changed' : 'added';
       await directory.contactAdded(peerId);

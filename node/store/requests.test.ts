@@ -97,6 +97,23 @@ void test('a petname that another contact has leaves the request where it is', (
   assert.deepEqual(requests(), ['ada: hello']);
 });
 
+void test('whoever had written before there were requests counts as accepted', (t) => {
+  const { ben, write, receive, requests, inbox } = open(t);
+  const [first, second] = write('ada', 'hello', 'are you there?');
+  receive('ada', [first!]);
+  ben.operations['requests.accept']({ peer: 'ada', petname: null, nowMs: NOW });
+  ben.operations['contacts.remove']({ peer: 'ada' });
+  // What is left is what there was before: messages, and no contact.
+  ben.restart();
+  receive('ada', [second!]);
+  assert.deepEqual(inbox(), ['hello', 'are you there?']);
+  assert.deepEqual(requests(), []);
+  const [third] = write('cleo', 'hi');
+  ben.operations['messages.send']({ items: [{ peer: 'cleo', text: 'hi' }], nowMs: NOW });
+  receive('cleo', [third!]);
+  assert.deepEqual(requests(), []);
+});
+
 void test('a long first message is refused, and the next one asks', (t) => {
   const { write, receive, requests } = open(t);
   const [long, short] = write('ada', 'é'.repeat(513), 'sorry');
