@@ -4,22 +4,35 @@ import type { Left, LyingMailbox } from './lying-mailbox.ts';
 import type { Town } from './town.ts';
 import { waitFor } from './wait-for.ts';
 
-/** People whose only way to each other is a mailbox: they have each other as contacts, and know no address of another. */
+/** Daemons whose only way to each other is a mailbox: none knows an address of another. */
+export async function daemonsByMailbox<Name extends string>(
+  town: Town,
+  names: readonly Name[],
+  mailboxes: readonly LyingMailbox[],
+): Promise<Record<Name, Daemon>> {
+  const bootstrap = mailboxes.map(({ multiaddr }) => multiaddr);
+  const daemons = await Promise.all(names.map((name) => town.daemon(name, { bootstrap })));
+  return Object.fromEntries(daemons.map((daemon, index) => [names[index], daemon])) as Record<Name, Daemon>;
+}
+
+/** Makes them contacts of each other, by these petnames. What that has them tell each other goes through the mailbox, too. */
+export async function befriend(people: Readonly<Record<string, Daemon>>, { signal }: Town): Promise<void> {
+  for (const one of Object.values(people)) {
+    for (const [petname, other] of Object.entries(people)) {
+      if (other !== one) await one.client.call('addContact', { who: other.peerId, petname }, { signal });
+    }
+  }
+}
+
+/** `daemonsByMailbox`, who are contacts of each other. */
 export async function peopleByMailbox<Name extends string>(
   town: Town,
   names: readonly Name[],
   mailboxes: readonly LyingMailbox[],
 ): Promise<Record<Name, Daemon>> {
-  const { signal } = town;
-  const bootstrap = mailboxes.map(({ multiaddr }) => multiaddr);
-  const daemons = await Promise.all(names.map((name) => town.daemon(name, { bootstrap })));
-  for (const one of daemons) {
-    for (const [index, other] of daemons.entries()) {
-      if (other === one) continue;
-      await one.client.call('addContact', { who: other.peerId, petname: names[index]! }, { signal });
-    }
-  }
-  return Object.fromEntries(daemons.map((daemon, index) => [names[index], daemon])) as Record<Name, Daemon>;
+  const people = await daemonsByMailbox(town, names, mailboxes);
+  await befriend(people, town);
+  return people;
 }
 
 /** Tells one where the other is, so that they meet. */
@@ -38,7 +51,7 @@ export function leftBy(box: LyingMailbox, from: Daemon, to: Daemon): Left[] {
   return box.left.filter(({ depositor, recipient }) => depositor === from.peerId && recipient === to.peerId);
 }
 
-/** Leaves messages, one after the other, in a mailbox that hands nothing out; the blobs they are in. */
+/** Leaves messages, one after the other, in a mailbox that hands nothing out; all that is left meanwhile. */
 export async function held(
   box: LyingMailbox,
   from: Daemon,
@@ -50,7 +63,7 @@ export async function held(
   for (const text of texts) await from.send(to.peerId, text, 'stored');
   box.deposits = 'keep';
   const left = leftBy(box, from, to).slice(before);
-  assert.equal(left.length, texts.length);
+  assert.ok(left.length >= texts.length);
   return left;
 }
 

@@ -70,7 +70,7 @@ scenario('nothing that says who or what stands on any disk, wherever it has been
     await ada.send('old friend', written(`${number}`), 'delivered');
     await ben.send('her majesty', written(`${number}`), 'delivered');
   }
-  await cyd.send(ada.peerId, written('from a stranger'));
+  await cyd.send(ada.peerId, written('from a stranger'), 'delivered');
   isClean('after live messages');
 
   await ben.program.stop();

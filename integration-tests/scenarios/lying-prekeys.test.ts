@@ -6,10 +6,21 @@ import { makePrekey } from '../../node/sessions/prekeys.ts';
 import { SECRET_KEY_BYTES } from '../../node/sessions/x-wing.ts';
 import type { HeldPrekey } from '../../protocols/mailbox/prekey-frames.ts';
 import { PREKEY_BYTES, signPrekey, XWING_PUBLIC_KEY_BYTES } from '../../protocols/mailbox/prekey.ts';
-import { conversation, leftBy, meet, peopleByMailbox, shown, whole } from '../harness/by-mailbox.ts';
+import {
+  befriend,
+  conversation,
+  daemonsByMailbox,
+  leftBy,
+  meet,
+  peopleByMailbox,
+  shown,
+  whole,
+} from '../harness/by-mailbox.ts';
+import type { Daemon } from '../harness/daemon.ts';
 import { lyingMailbox } from '../harness/lying-mailbox.ts';
 import type { LyingMailbox } from '../harness/lying-mailbox.ts';
 import { scenario } from '../harness/scenario.ts';
+import type { Town } from '../harness/town.ts';
 import { waitFor } from '../harness/wait-for.ts';
 
 const DAY_MS = 24 * 3600_000;
@@ -86,18 +97,23 @@ scenario(
   },
 );
 
+/** Waits until these have published prekeys. */
+async function stocked(box: LyingMailbox, people: readonly Daemon[], { signal }: Town): Promise<void> {
+  const hasStock = ({ peerId }: Daemon): boolean => (box.stocks.get(peerId)?.oneTime.length ?? 0) > 0;
+  await waitFor('everybody to have published prekeys', () => people.every(hasStock), { signal });
+}
+
 scenario(
   "a mailbox hands out others' prekeys, then one twice, then honest ones: all arrives once",
   async (town) => {
     const { signal } = town;
     await using box = await lyingMailbox(town);
-    const { ada, ben, cyd } = await peopleByMailbox(town, ['ada', 'ben', 'cyd'], [box]);
-    const stocked = (): boolean =>
-      [ada, ben, cyd].every(({ peerId }) => (box.stocks.get(peerId)?.oneTime.length ?? 0) > 0);
-    await waitFor('everybody to have published prekeys', stocked, { signal });
-
+    const people = await daemonsByMailbox(town, ['ada', 'ben', 'cyd'], [box]);
+    const { ada, ben, cyd } = people;
+    await stocked(box, [ada, ben, cyd], town);
     box.onTake = (recipient) =>
       recipient === ben.peerId ? box.stocks.get(cyd.peerId)!.oneTime[0] : undefined;
+    await befriend(people, town);
     const sent = { to: ben.peerId, text: 'one', wait: 'stored' as const, timeoutMs: REFUSED_MS };
     assert.equal((await ada.client.call('send', sent, { signal })).state, 'queued');
     assert.deepEqual(leftBy(box, ada, ben), []);
@@ -123,15 +139,17 @@ scenario(
 scenario(
   'a mailbox hands out one prekey for ever: nobody seals for ever, and who meets has it all',
   async (town) => {
-    const { signal } = town;
     await using box = await lyingMailbox(town);
-    const { ada, ben, cyd } = await peopleByMailbox(town, ['ada', 'ben', 'cyd'], [box]);
-    await waitFor('ben to have published prekeys', () => box.stocks.get(ben.peerId)?.oneTime[0], { signal });
+    const { ada, ben, cyd } = await daemonsByMailbox(town, ['ada', 'ben', 'cyd'], [box]);
+    await stocked(box, [ada, ben, cyd], town);
     const same = box.stocks.get(ben.peerId)!.oneTime[0]!;
     box.onTake = (recipient) =>
       recipient === ben.peerId ? same : box.stocks.get(recipient)?.oneTime.shift();
+    await befriend({ ada, ben }, town);
     await ada.send(ben.peerId, 'first', 'stored');
     await ben.texts(1);
+    // The prekey is used up by now.
+    await befriend({ ben, cyd }, town);
     const texts = ['one', 'two', 'three'];
     const ids: string[] = [];
     for (const text of texts) ids.push(await cyd.send(ben.peerId, text, 'stored'));
@@ -151,11 +169,10 @@ scenario(
 scenario(
   'a mailbox miscounts prekeys: it is given a bounded number, and messages get through',
   async (town) => {
-    const { signal } = town;
     await using box = await lyingMailbox(town);
     const { ada, ben } = await peopleByMailbox(town, ['ada', 'ben'], [box]);
     const published = (): number => box.publications.get(ben.peerId) ?? 0;
-    await waitFor('ben to have published prekeys', () => published() > 0, { signal });
+    await stocked(box, [ben], town);
     const texts: string[] = [];
     const counts: Record<string, () => Uint8Array[]> = {
       'none are left': () => [],
