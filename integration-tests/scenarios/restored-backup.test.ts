@@ -134,3 +134,38 @@ scenario('a recipient on an old copy is sent again what it has lost', async (tow
   );
   assert.equal(fromBen[0]!.id, mine);
 });
+
+scenario(
+  'a recipient on an old copy, by mailboxes alone: what it can not open is sealed again for it',
+  async (town) => {
+    const { signal } = town;
+    const { ada, ben } = await friends(town);
+    await ada.send('ben', 'one', 'delivered');
+    await backUp(ben);
+    await ben.program.kill();
+    // In a session that the copy does not know of.
+    const two = await ada.send('ben', 'two', 'stored');
+    await ben.program.start();
+    await ada.reached(two, 'delivered');
+    await ben.program.kill();
+    const three = await ada.send('ben', 'three', 'stored');
+    await ada.program.kill();
+    await restore(ben);
+    await ben.connected();
+    // Ben's daemon passes over the blob, and leaves word of that in Ada's mailbox.
+    await waitFor('word of the lost session', async () => /left word for/.test(ben.program.log), { signal });
+    await ben.program.kill();
+    await ada.program.start();
+    await waitFor('the message to be sealed again', async () => /sealed again/.test(ada.program.log), {
+      signal,
+    });
+    await ada.reached(three, 'stored');
+    await ada.program.kill();
+    await ben.program.start();
+    assert.ok((await ben.texts(2)).includes('three'));
+    await ada.program.start();
+    await ada.reached(three, 'delivered');
+    const texts = await ben.texts(3);
+    assert.deepEqual(texts.toSorted(), ['one', 'three', 'two']);
+  },
+);

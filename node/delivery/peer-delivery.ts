@@ -135,6 +135,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     if (!urgent) return;
     // A peer that has lost its session may have lost ours, too.
     await ways.deposit(peer, frames, { signal, anew: hasLost });
+    if (hasLost) log('left word for %s of sessions that are lost here', peer);
     await paid();
   };
 
