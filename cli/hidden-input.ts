@@ -21,6 +21,8 @@ export async function readHidden(
   { signal }: { signal: AbortSignal },
 ): Promise<string> {
   signal.throwIfAborted();
+  // Before the question: somebody may type as soon as it is there.
+  input.setRawMode?.(true);
   output.write(question);
   const decoder = new StringDecoder('utf8');
   const typed: string[] = [];
@@ -51,7 +53,6 @@ export async function readHidden(
   };
   const onEnd = (): void => done.reject(new CommandError('no passphrase was given', INTERRUPTED));
   const onAbort = (): void => done.reject(signal.reason as Error);
-  input.setRawMode?.(true);
   input.on('data', onData).on('end', onEnd).resume();
   signal.addEventListener('abort', onAbort, { once: true });
   try {

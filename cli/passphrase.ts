@@ -20,6 +20,10 @@ const NO_PASSPHRASE_MEANS =
   'no passphrase: whoever gets hold of this disk, or of a backup of it, can read your messages and pass for you; ' +
   'tincan passphrase change sets one';
 
+const NEW_PASSPHRASE_MEANS =
+  'Choose a passphrase, of 8 characters or more: it protects your key and your messages on this disk. Who forgets it has lost ' +
+  'them. To do without: --no-passphrase';
+
 /** Where passphrases come from. */
 export interface PassphraseInit {
   /** A file that has it. */
@@ -85,7 +89,10 @@ export async function askPassphrase(state: KeyState, init: PassphraseInit): Prom
         note(NO_PASSPHRASE_MEANS);
         return null;
       }
-      if (terminal !== undefined) return askNew(terminal, init);
+      if (terminal !== undefined) {
+        note(NEW_PASSPHRASE_MEANS);
+        return askNew(terminal, init);
+      }
       throw refusal(
         `a passphrase is needed, to protect what is on this disk: ${PASSPHRASE_WAYS}; or say --no-passphrase, if whoever gets hold of the disk may read it all`,
       );

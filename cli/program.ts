@@ -4,6 +4,7 @@ import { MAX_FOUND } from '../protocols/control/routes.ts';
 import { clientDataDir, findDaemon, noDaemonMessage } from './daemon-address.ts';
 import { parseDuration } from './duration.ts';
 import { describeError, EXIT, EXIT_HELP, exitCodeOf } from './exit-code.ts';
+import { addExamples } from './help-examples.ts';
 import { addSettingOptions, givenFlags } from './setting-options.ts';
 import { readVersion } from './version.ts';
 import type { ControlClient } from '../protocols/control/client.ts';
@@ -14,6 +15,7 @@ import type { Program, SettingValue } from './settings.ts';
 
 const WHO = 'a petname, a name, a peer id or an invite';
 const ASKING = 'a name, a peer id or the end of one';
+const BLOCKED = 'a petname, a name, a peer id or the end of one';
 
 /** The `tincan` command. Resolves with the exit code; commands are loaded when they are called. */
 export async function runProgram(args: string[]): Promise<number> {
@@ -147,7 +149,7 @@ function buildProgram(exit: (code: number) => void): Command {
 
   program
     .command('passphrase')
-    .description('what protects the data directory')
+    .description('change what protects the data directory')
     .helpGroup('Programs:')
     .command('change')
     .description('choose another passphrase, while the daemon runs or not')
@@ -272,7 +274,7 @@ function buildProgram(exit: (code: number) => void): Command {
     .option('--code <TEXT>', 'compare this: the text of their QR code, or the 60 digits')
     .option('--confirm', 'mark their key as verified; with --code only if that matches')
     .option('--revoke', 'take the mark back')
-    .description('compare keys with somebody by another way')
+    .description('compare keys with somebody, by a number or a QR code')
     .action(client(() => import('./commands/verify.ts')));
   program
     .command('trust')
@@ -318,8 +320,8 @@ function buildProgram(exit: (code: number) => void): Command {
     .action(client(() => import('./commands/block.ts')));
   program
     .command('unblock')
-    .argument('<NAME>', WHO)
-    .description('take messages of somebody again')
+    .argument('<NAME>', BLOCKED)
+    .description('take messages of somebody again whom you have blocked')
     .action(client(() => import('./commands/unblock.ts')));
   program
     .command('blocked')
@@ -380,6 +382,7 @@ function buildProgram(exit: (code: number) => void): Command {
     .command('echo-bot', { hidden: true })
     .description('answer every message with its own text')
     .action(client(() => import('./commands/echo-bot.ts')));
+  addExamples(program);
   return program;
 }
 

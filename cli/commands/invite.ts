@@ -23,7 +23,7 @@ export async function run(
   print(answer.invite);
   if (process.stdout.isTTY) {
     const whom = reusable ? 'Everybody who has it' : 'The first who has it';
-    print(`\nYour friend types: tincan add INVITE`);
+    print(`\nYour friend types, with the quotes: tincan add 'INVITE'`);
     print(`${whom} is your friend with that, until ${friendlyTime(answer.expiresAt, new Date())}.`);
     print(`To take it back: tincan invite revoke ${answer.id}`);
   }

@@ -54,7 +54,7 @@ function readyJson({ peerId, multiaddrs, http }: Ready): string {
 function readyText(
   program: Program,
   { peerId, multiaddrs, http }: Ready,
-  { dataDir }: Configuration,
+  { dataDir, settings }: Configuration,
 ): string {
   const lines = [
     program === 'daemon' ? `Your node is up: ${peerId}` : `The bootstrap node is up: ${peerId}`,
@@ -64,10 +64,12 @@ function readyText(
     '',
   ];
   if (program === 'daemon') {
+    const hasName = settings.some(({ setting, value }) => setting.key === 'name' && value !== null);
     lines.push(
       'Next, in another terminal:',
-      '  tincan name claim NAME   take a name',
-      '  tincan invite            hand your address to a friend',
+      ...(hasName ? [] : ['  tincan name claim NAME   take a name']),
+      '  tincan add NAME          add a friend, by name or invite',
+      '  tincan invite            make an invite for a friend',
       '  tincan chat NAME         talk',
     );
   } else {

@@ -39,7 +39,7 @@ export function requestOperations(
     if (peer === undefined) {
       throw new ControlError('not-found', `nobody who is called ${who} has asked to write to you`, {
         field: 'who',
-        hint: 'see "tincan requests"; somebody who has not asked is a contact with "tincan add"',
+        hint: 'see "tincan requests"; who has not asked becomes a friend with "tincan add"',
       });
     }
     return peer;
