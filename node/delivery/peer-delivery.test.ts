@@ -270,7 +270,7 @@ test('a refused deposit leaves it queued, says why, and is tried again', async (
   assert.equal(delivery.trouble.mailbox, undefined);
 });
 
-test('a deposit is cut into envelopes that fit, and goes on where it was refused', async () => {
+test('a deposit is cut into bundles that fit, and goes on where it was refused', async () => {
   let left = 2;
   mailbox = () => (left-- > 0 ? Promise.resolve() : Promise.reject(new Error('slow down')));
   commit(5, 25_000);

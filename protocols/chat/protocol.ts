@@ -209,7 +209,7 @@ export function safeCounter(value: bigint): number {
   return Number(value);
 }
 
-/** What goes into a mailbox envelope. */
+/** What is sealed for a mailbox. */
 export function encodeBundle(frames: Uint8Array[]): Uint8Array {
   return toBinary(BundleSchema, create(BundleSchema, { frames }));
 }

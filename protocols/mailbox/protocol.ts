@@ -20,7 +20,7 @@ export { End_Reason, Status };
 /** Store and forward: blobs wait here for a peer that is away. */
 export const MAILBOX_PROTOCOL = '/mailbox/1.0.0';
 
-/** The largest blob, in bytes: the largest padding step of an envelope. */
+/** The largest blob, in bytes: the largest class to which sealed blobs are padded. */
 export const MAX_BLOB_BYTES = 256 * 1024;
 
 /** The largest frame read from a client: twice the largest blob, so that a near miss is told `too-large` and not cut off. */
