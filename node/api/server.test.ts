@@ -66,8 +66,9 @@ void test('every operation is reached, with what its path, query and body say', 
     const asked = {
       method,
       path:
-        path.replace('{who}', encodeURIComponent('tincan:x?a=/ip4/1')).replace('{id}', name === 'revokeInvite' ? '7' : ID) +
-        (QUERIES[name as RouteName] ?? ''),
+        path
+          .replace('{who}', encodeURIComponent('tincan:x?a=/ip4/1'))
+          .replace('{id}', name === 'revokeInvite' ? '7' : ID) + (QUERIES[name as RouteName] ?? ''),
       ...(body && { body }),
     };
     for (const answer of [await ask(socketPath, asked), await ask(port, { ...asked, headers: authorised })]) {
