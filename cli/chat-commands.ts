@@ -120,7 +120,9 @@ async function handleCommand(
     }
     case 'block': {
       const blocked = await daemon(session).call('block', { who: argument(rest, '/block NAME') });
-      show(`-- ${displayName(blocked)} is blocked; to take it back: tincan unblock --`);
+      show(
+        `-- ${displayName(blocked)} is blocked; to take it back: tincan unblock ${displayName(blocked)} --`,
+      );
       return true;
     }
     case 'id': {

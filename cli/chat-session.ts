@@ -20,6 +20,10 @@ const REMEMBERED = 5000;
 
 const EXCERPT_CHARS = 40;
 
+/** Said where nothing was written yet: whether the other one's person knows us, their daemon tells nobody in advance. */
+const NOT_MET =
+  '-- who does not know you is asked with your first line; the next ones wait until you are accepted --';
+
 export interface Partner {
   peerId: string;
   label: string;
@@ -181,6 +185,7 @@ export async function runChatSession({
       );
       for (const { id } of messages) shown.delete(id);
       showMessages(messages);
+      if (messages.length === 0) show(NOT_MET);
     },
     lastFailed: () => lastFailed,
   };

@@ -74,7 +74,10 @@ void test('in the chat, a request is announced, shown and decided', async (t) =>
   assert.match(stdout, /^ben {2}12D3KooWben: may I\?$/m);
   assert.match(stdout, /^-- ben is a friend: \/connect ben --$/m);
   assert.match(stdout, /^nobody unknown has asked to write to you$/m);
-  assert.match(stdout, /^-- mal\\x1b\[2Jlory is blocked; to take it back: tincan unblock --$/m);
+  assert.match(
+    stdout,
+    /^-- mal\\x1b\[2Jlory is blocked; to take it back: tincan unblock mal\\x1b\[2Jlory --$/m,
+  );
   assert.match(stdout, /^! ben has not asked/m);
   assert.equal(code, 1);
 });
