@@ -4,24 +4,34 @@ import type { Left, LyingMailbox } from './lying-mailbox.ts';
 import type { Town } from './town.ts';
 import { waitFor } from './wait-for.ts';
 
-/** Daemons whose only way to each other is a mailbox: none knows an address of another. */
+/** Strangers whose only way to each other is a mailbox: none knows an address of another. */
 export async function daemonsByMailbox<Name extends string>(
   town: Town,
   names: readonly Name[],
   mailboxes: readonly LyingMailbox[],
 ): Promise<Record<Name, Daemon>> {
   const bootstrap = mailboxes.map(({ multiaddr }) => multiaddr);
-  const daemons = await Promise.all(names.map((name) => town.daemon(name, { bootstrap })));
+  const daemons = await Promise.all(names.map((name) => town.daemon(name, { bootstrap, friends: false })));
   return Object.fromEntries(daemons.map((daemon, index) => [names[index], daemon])) as Record<Name, Daemon>;
 }
 
-/** Makes them contacts of each other, by these petnames. What that has them tell each other goes through the mailbox, too. */
-export async function befriend(people: Readonly<Record<string, Daemon>>, { signal }: Town): Promise<void> {
+/**
+ * Makes them contacts of each other, by these petnames. Nobody is given a prekey meanwhile: what one leaves for another who
+ * does not know them yet is not kept.
+ */
+export async function befriend(
+  people: Readonly<Record<string, Daemon>>,
+  mailboxes: readonly LyingMailbox[],
+  { signal }: Town,
+): Promise<void> {
+  const before = mailboxes.map(({ onTake }) => onTake);
+  for (const box of mailboxes) box.onTake = () => undefined;
   for (const one of Object.values(people)) {
     for (const [petname, other] of Object.entries(people)) {
       if (other !== one) await one.client.call('addContact', { who: other.peerId, petname }, { signal });
     }
   }
+  for (const [index, box] of mailboxes.entries()) box.onTake = before[index];
 }
 
 /** `daemonsByMailbox`, who are contacts of each other. */
@@ -31,7 +41,7 @@ export async function peopleByMailbox<Name extends string>(
   mailboxes: readonly LyingMailbox[],
 ): Promise<Record<Name, Daemon>> {
   const people = await daemonsByMailbox(town, names, mailboxes);
-  await befriend(people, town);
+  await befriend(people, mailboxes, town);
   return people;
 }
 

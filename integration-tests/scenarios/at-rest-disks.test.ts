@@ -36,11 +36,12 @@ function tracesOf({ peerId, program }: Daemon): (string | Uint8Array)[] {
 scenario('nothing that says who or what stands on any disk, wherever it has been', async (town) => {
   const { signal } = town;
   const node = await town.bootstrap();
+  const strangers = { bootstrap: [node], friends: false };
   const [ada, ben, cyd] = await Promise.all([
-    town.daemon('one', { name: 'wilhelmina', bootstrap: [node], passphrase: PASSPHRASE }),
+    town.daemon('one', { ...strangers, name: 'wilhelmina', passphrase: PASSPHRASE }),
     // Where there is no passphrase, the key lies beside what it seals.
-    town.daemon('two', { name: 'bartholomew', bootstrap: [node] }),
-    town.daemon('three', { bootstrap: [node] }),
+    town.daemon('two', { ...strangers, name: 'bartholomew' }),
+    town.daemon('three', strangers),
   ]);
   await Promise.all([ada.knows('bartholomew'), cyd.knows(ada.peerId)]);
   await ada.client.call('addContact', { who: 'bartholomew', petname: 'old friend' }, { signal });
@@ -71,6 +72,8 @@ scenario('nothing that says who or what stands on any disk, wherever it has been
     await ben.send('her majesty', written(`${number}`), 'delivered');
   }
   await cyd.send(ada.peerId, written('from a stranger'), 'delivered');
+  const { requests } = await ada.client.call('requests', {}, { signal });
+  assert.equal(requests.length, 1);
   isClean('after live messages');
 
   await ben.program.stop();
