@@ -15,7 +15,6 @@ const SIGNATURE_BYTES = 64;
 
 export const owner = peerIdFromPrivateKey(ben);
 export const recipient = ben.publicKey.toMultihash().bytes;
-export const sender = ada.publicKey.toMultihash().bytes;
 export const stranger = phonebook.publicKey.toMultihash().bytes;
 
 export const nonce = new Uint8Array(12).fill(3);
