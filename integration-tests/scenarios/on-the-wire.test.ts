@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { noise } from '@chainsafe/libp2p-noise';
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2';
 import { identify } from '@libp2p/identify';
+import type { Connection, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p } from 'libp2p';
+import type { Libp2p } from 'libp2p';
 import { scenario } from '../harness/scenario.ts';
 import { wiretap } from '../harness/wiretap.ts';
 
@@ -46,39 +49,69 @@ scenario('who records every connection reads no message, no name and no peer id'
   assert.ok(atAda.heard().length + atBen.heard().length > 1_000, 'the two have met directly');
 });
 
-/** What libp2p does for two peers with what our programs are made of, and what a relay between them has in its hands. */
+type RelayComponents = Parameters<ReturnType<typeof circuitRelayServer>>[0];
+
+/** What a relay does beside relaying. */
+interface Relay {
+  /** Is given what comes out of the encryption of the relay's own connections. */
+  read: (bytes: Uint8Array) => void;
+  /** To whom it connects those who ask for somebody. */
+  instead: (asked: PeerId) => PeerId;
+}
+
+/** A peer that is built of what our programs are built of. */
+async function relayedPeer(t: TestContext, listen: string[], relay?: Relay): Promise<Libp2p> {
+  const node = await createLibp2p({
+    addresses: { listen },
+    transports: [tcp(), circuitRelayTransport()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      () => {
+        const factory = yamux()();
+        const { createStreamMuxer } = factory;
+        factory.createStreamMuxer = (connection) => {
+          connection.addEventListener('message', ({ data }) => relay?.read(data.slice() as Uint8Array));
+          return createStreamMuxer.call(factory, connection);
+        };
+        return factory;
+      },
+    ],
+    services: {
+      identify: identify(),
+      ...(relay !== undefined && {
+        relay: (components: RelayComponents) => {
+          const { connectionManager } = components;
+          const getConnections = (peer?: PeerId): Connection[] =>
+            connectionManager.getConnections(peer && relay.instead(peer));
+          const lying = new Proxy(connectionManager, {
+            get: (target, key) => (key === 'getConnections' ? getConnections : Reflect.get(target, key)),
+          });
+          return circuitRelayServer()(
+            new Proxy(components, {
+              get: (target, key) => (key === 'connectionManager' ? lying : Reflect.get(target, key)),
+            }),
+          );
+        },
+      }),
+    },
+  });
+  t.after(() => node.stop());
+  return node;
+}
+
+const RELAYED = { runOnLimitedConnection: true };
+
 void test('a relay knows between whom it carries, and reads nothing of it', async (t) => {
   const { signal } = t;
   const seen: Uint8Array[] = [];
-  const start = async (listen: string[], isRelay = false) => {
-    const node = await createLibp2p({
-      addresses: { listen },
-      transports: [tcp(), circuitRelayTransport()],
-      connectionEncrypters: [noise()],
-      streamMuxers: [
-        () => {
-          const factory = yamux()();
-          const { createStreamMuxer } = factory;
-          // What comes out of the encryption of its own connections.
-          factory.createStreamMuxer = (connection) => {
-            if (isRelay)
-              connection.addEventListener('message', ({ data }) => seen.push(data.slice() as Uint8Array));
-            return createStreamMuxer.call(factory, connection);
-          };
-          return factory;
-        },
-      ],
-      services: { identify: identify(), ...(isRelay && { relay: circuitRelayServer() }) },
-    });
-    t.after(() => node.stop());
-    return node;
-  };
-  const relay = await start(['/ip4/127.0.0.1/tcp/0'], true);
-  const address = relay.getMultiaddrs()[0]!.toString();
-  const ben = await start([`${address}/p2p-circuit`]);
-  const ada = await start([]);
+  const relay = await relayedPeer(t, ['/ip4/127.0.0.1/tcp/0'], {
+    read: (bytes) => seen.push(bytes),
+    instead: (asked) => asked,
+  });
+  const circuit = `${relay.getMultiaddrs()[0]!.toString()}/p2p-circuit`;
+  const ben = await relayedPeer(t, [circuit]);
+  const ada = await relayedPeer(t, []);
   const said = Promise.withResolvers<string>();
-  const relayed = { runOnLimitedConnection: true };
   await ben.handle(
     '/said',
     (stream, { remotePeer }) => {
@@ -87,10 +120,10 @@ void test('a relay knows between whom it carries, and reads nothing of it', asyn
         said.resolve(Buffer.from(data.subarray()).toString('utf8')),
       );
     },
-    relayed,
+    RELAYED,
   );
-  const way = multiaddr(`${address}/p2p-circuit/p2p/${ben.peerId.toString()}`);
-  const stream = await ada.dialProtocol(way, '/said', { ...relayed, signal });
+  const way = multiaddr(`${circuit}/p2p/${ben.peerId.toString()}`);
+  const stream = await ada.dialProtocol(way, '/said', { ...RELAYED, signal });
   stream.send(Buffer.from(TEXT));
   assert.equal(await said.promise, TEXT);
 
@@ -98,4 +131,28 @@ void test('a relay knows between whom it carries, and reads nothing of it', asyn
   assert.ok(isSeen('/libp2p/circuit/relay/0.2.0/hop'), 'this is what it reads');
   for (const { peerId } of [ada, ben]) assert.ok(isSeen(peerId.publicKey!.raw));
   for (const secret of [TEXT, '/said']) assert.ok(!isSeen(secret), secret);
+});
+
+void test('a relay that connects to somebody else is found out', async (t) => {
+  const { signal } = t;
+  let liar: PeerId | undefined;
+  const relay = await relayedPeer(t, ['/ip4/127.0.0.1/tcp/0'], {
+    read: () => undefined,
+    instead: (asked) => liar ?? asked,
+  });
+  const circuit = `${relay.getMultiaddrs()[0]!.toString()}/p2p-circuit`;
+  const [ada, ben, eve] = await Promise.all([
+    relayedPeer(t, []),
+    relayedPeer(t, [circuit]),
+    relayedPeer(t, [circuit]),
+  ]);
+  let isReached = false;
+  for (const node of [ben, eve]) await node.handle('/said', () => void (isReached = true), RELAYED);
+  liar = eve.peerId;
+  const way = multiaddr(`${circuit}/p2p/${ben.peerId.toString()}`);
+  await assert.rejects(ada.dialProtocol(way, '/said', { ...RELAYED, signal }), {
+    message: /does not match expected remote identity key/,
+  });
+  assert.equal(isReached, false);
+  assert.deepEqual(ada.getConnections(ben.peerId), []);
 });
