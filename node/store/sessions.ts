@@ -258,10 +258,12 @@ export function sessionsTable(
       const { peer: peerId, messages, sessions, usedPrekeys, nowMs } = given;
       const batch =
         messages.length === 0 ? NOTHING : receive({ peer: peerId, messages, viaMailbox: true, nowMs });
-      for (const id of usedPrekeys) deleteUsedPrekey.run(sealed.prekeyIndex(id));
       const peer = chains.findPeer(peerId);
-      // Of a stranger of whom nothing was taken, and of who is blocked, nothing is kept.
-      if (peer === undefined || isBlocked(peer)) return batch;
+      // Of a stranger of whom nothing was taken, nothing is kept, and the prekey will open what comes next.
+      if (peer === undefined) return batch;
+      for (const id of usedPrekeys) deleteUsedPrekey.run(sealed.prekeyIndex(id));
+      // Nor is anything of who is blocked.
+      if (isBlocked(peer)) return batch;
       const begun = sessions.filter((session) => keep(peer, session));
       owe(
         peer,
