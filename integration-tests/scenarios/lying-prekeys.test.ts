@@ -14,6 +14,7 @@ import {
   meet,
   peopleByMailbox,
   shown,
+  taken,
   whole,
 } from '../harness/by-mailbox.ts';
 import type { Daemon } from '../harness/daemon.ts';
@@ -157,6 +158,32 @@ scenario(
     for (const id of ids) await cyd.reached(id, 'delivered');
     assert.deepEqual(await conversation(ben, 'cyd', town), whole(texts));
     assert.ok(leftBy(box, cyd, ben).length < 20, `${leftBy(box, cyd, ben).length} blobs`);
+  },
+);
+
+scenario(
+  'a mailbox hands out nothing but the last resort: all arrives, once, also when replayed',
+  async (town) => {
+    await using box = await lyingMailbox(town);
+    const people = await daemonsByMailbox(town, ['ada', 'ben', 'cyd'], [box]);
+    const { ada, ben, cyd } = people;
+    await stocked(box, [ada, ben, cyd], town);
+    box.onTake = (recipient) => box.stocks.get(recipient)?.lastResort;
+    await befriend(people, [box], town);
+    await ada.send(ben.peerId, 'by ada', 'stored');
+    await ben.texts(1);
+    await cyd.send(ben.peerId, 'by cyd', 'stored');
+    await ben.texts(2);
+    const all = [...leftBy(box, ada, ben), ...leftBy(box, cyd, ben)];
+    box.hand(ben.peerId, all);
+    await taken(box, ben, town);
+    await ben.program.kill();
+    box.hand(ben.peerId, all);
+    await ben.program.start();
+    await taken(box, ben, town);
+    const id = await ada.send(ben.peerId, 'and again');
+    await ada.reached(id, 'delivered');
+    assert.deepEqual(await shown(ben), ['ada: by ada', 'cyd: by cyd', 'ada: and again']);
   },
 );
 
