@@ -157,7 +157,7 @@ void test('who is written to is handed a right to deposit once, another when it 
   assert.notDeepEqual(owedTo(self, ada), first);
 });
 
-void test('a right to deposit is kept if it is one, and ends our waiting', async (t) => {
+void test('a right to deposit is kept if it is one, and ends our waiting and the rest of a mailbox', async (t) => {
   const self = await world(t);
   const { known, store, told } = self;
   store.operations['messages.send']({ items: [{ peer: ada, text: 'may I?' }], nowMs: NOW });
@@ -177,6 +177,11 @@ void test('a right to deposit is kept if it is one, and ends our waiting', async
   assert.equal(known.keepsUsWaiting(ada), false);
   assert.deepEqual(told.slice(1), ['ada is present', 'greet ada']);
   assert.deepEqual((await self.restart()).capabilityFrom(ada), Buffer.from(good));
+  told.length = 0;
+  await known.decisions.depositCapability(ada, good);
+  assert.deepEqual(told, []);
+  await known.decisions.depositCapability(ada, await capabilityOf(adaKey, ben, NOW + 1));
+  assert.deepEqual(told, ['ada is present'], 'its mailbox is tried again');
 });
 
 void test('strangers make nothing be kept, but for what comes in front of a request', async (t) => {

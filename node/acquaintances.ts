@@ -328,11 +328,10 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
           return;
         }
         await readStanding(peer);
+        // What their mailbox did not take of a stranger, it may take now.
+        await init.delivery().present(peer);
         // They have accepted us: what waits for that goes now.
-        if (held?.waitsMs !== undefined) {
-          await init.delivery().present(peer);
-          init.delivery().greet(peer);
-        }
+        if (held?.waitsMs !== undefined) init.delivery().greet(peer);
       },
 
       async pending(peer) {

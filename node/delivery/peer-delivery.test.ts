@@ -270,6 +270,56 @@ test('a refused deposit leaves it queued, says why, and is tried again', async (
   assert.equal(delivery.trouble.mailbox, undefined);
 });
 
+test('new messages do not wake a mailbox that refused; the peer or the network does', async () => {
+  let tries = 0;
+  mailbox = () => {
+    tries++;
+    return Promise.reject(new Error('the mailbox is full'));
+  };
+  send();
+  await unreachable();
+  for (let message = 0; message < 3; message++) {
+    send();
+    await quiet();
+  }
+  assert.deepEqual([tries, dialled], [1, 1]);
+  assert.deepEqual(states(), ['queued', 'queued', 'queued', 'queued']);
+  assert.equal(delivery.trouble.mailbox, 'the mailbox is full');
+  delivery.present();
+  await unreachable();
+  assert.deepEqual([tries, dialled], [2, 2]);
+});
+
+test('who is seen while it is dialled for long may take in its mailbox what that refused', async () => {
+  let tries = 0;
+  mailbox = () => {
+    tries++;
+    return tries === 1 ? Promise.reject(new Error('the mailbox is full')) : Promise.resolve();
+  };
+  send();
+  await dialling();
+  await clock.pass(2_000);
+  assert.equal(tries, 1);
+  delivery.present();
+  await until(() => deposited.length === 1);
+  assert.deepEqual(deposited, [[1]]);
+});
+
+test('a stream that lasted ends the rest of a mailbox that refused', async () => {
+  mailbox = () => Promise.reject(new Error('the mailbox is full'));
+  send();
+  for (let attempt = 0; attempt < 6; attempt++) {
+    await unreachable();
+    await clock.pass(60_000);
+  }
+  const chat = await reached();
+  await clock.pass(5_000);
+  mailbox = () => Promise.resolve();
+  chat.end(new Error('the network changed'));
+  await unreachable();
+  assert.deepEqual(deposited, [[1]]);
+});
+
 test('a deposit is cut into bundles that fit, and goes on where it was refused', async () => {
   let left = 2;
   mailbox = () => (left-- > 0 ? Promise.resolve() : Promise.reject(new Error('slow down')));
@@ -364,6 +414,31 @@ test('a stream that lasted is dialled again at once while something waits, and l
   const third = await reached();
   await until(() => third.counters().length === 1);
   assert.deepEqual(third.counters(), [2]);
+});
+
+test('who is greeted anew gets another stream at once, also when the one before is young; nobody else is dialled', async () => {
+  delivery.greetAnew();
+  await quiet();
+  assert.equal(dialled, 0);
+  delivery.wake();
+  const first = await reached();
+  delivery.greetAnew();
+  await reached();
+  assert.equal(first.closedWith, undefined);
+  assert.equal(dialled, 2);
+  assert.equal(delivery.trouble.dial, undefined);
+});
+
+test('who is greeted anew while it is dialled hears the new greeting, too', async () => {
+  delivery.wake();
+  await dialling();
+  delivery.greetAnew();
+  const first = fakeChat();
+  chats.push(first);
+  dials.shift()!.resolve(first);
+  await first.closed;
+  await reached();
+  assert.equal(dialled, 2);
 });
 
 test('a wake while dialling is answered by the stream, not by a dial after it', async () => {

@@ -1,15 +1,14 @@
 import type { Logger } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
-import { FrameDecoder } from '../../protocols/framing/frames.ts';
-import { CHAT_LIMITS, encodeSessionNotice } from '../../protocols/chat/protocol.ts';
+import { encodeSessionNotice } from '../../protocols/chat/protocol.ts';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
 import type { VerifyOptions } from '../silent-connections.ts';
 import type { NodeStore } from '../store/operations.ts';
-import type { PendingChain } from '../store/outgoing.ts';
 import type { ChangedBatch } from '../store/states.ts';
 import { backoffMs } from './backoff.ts';
 import { liveSender } from './live-sender.ts';
 import type { LiveSender } from './live-sender.ts';
+import { mailSender } from './mail-sender.ts';
 
 /** When nobody has answered after this long, messages go to the mailbox while dialling goes on. */
 const MAILBOX_AFTER_MS = 2_000;
@@ -17,17 +16,8 @@ const MAILBOX_AFTER_MS = 2_000;
 /** After a dial failed, a new message is left in the mailbox at once for this long, instead of dialling for each. */
 const DIAL_REST_MS = 5_000;
 
-/** What waits in a mailbox undelivered is left there again after this long: the mailbox may have lost its disk. */
-const REDEPOSIT_AFTER_MS = 6 * 3600_000;
-
 /** A stream that broke before this is no sign that the peer is well. */
 const SHORT_LIVED_MS = 1_000;
-
-/**
- * Messages in one blob: with what a bundle adds to each of the shortest ones, and the opening of a session, it stays under 64
- * KiB.
- */
-const BUNDLE_BYTES = 60 * 1024;
 
 /** Waiting, as a parameter. */
 export type Sleep = (ms: number, options: { signal: AbortSignal }) => Promise<void>;
@@ -51,6 +41,17 @@ export interface Ways {
   verify(peer: string, options: VerifyOptions): Promise<boolean>;
 }
 
+/** What a peer is owed besides messages. */
+export interface Owed {
+  frames: Uint8Array[];
+  /** They tell it of sessions that are lost here. */
+  hasLost: boolean;
+  /** They are worth a blob of their own. */
+  urgent: boolean;
+  /** They are on their way. */
+  paid(): Promise<void>;
+}
+
 export interface PeerDeliveryInit {
   peer: string;
   store: NodeStore;
@@ -72,16 +73,18 @@ export interface PeerDelivery {
   wake(): void;
   /** The peer, or the network, is back: forget the backoff, and see whether what is open still leads to it. */
   present(): void;
+  /** What we say of ourselves has changed: a peer that has heard it hears it again, on a new stream. */
+  greetAnew(): void;
   readonly live: LiveSender | undefined;
   /** There is nothing to do and no stream: all it knows can be forgotten. */
   readonly idle: boolean;
   /** Why the peer could not be reached last, and why its mailbox refused. */
-  readonly trouble: { dial: string | undefined; mailbox: string | undefined };
+  readonly trouble: { readonly dial: string | undefined; readonly mailbox: string | undefined };
 }
 
 export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   const { peer, store, ways, askForPrekeys, log, now, random, sleep, signal } = init;
-  const trouble: PeerDelivery['trouble'] = { dial: undefined, mailbox: undefined };
+  let dialTrouble: string | undefined;
   let live: LiveSender | undefined;
   /** Attempts that failed in a row, and when the last one did. */
   let failures = 0;
@@ -90,6 +93,8 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   let rest: AbortController | undefined;
   /** Set by `wake`: something came since the loop looked last. */
   let fresh = false;
+  /** Set by `greetAnew`: the stream ends only to begin again. */
+  let reopening = false;
   /** Set by `present`: the peer came back since the loop looked last. */
   let returned = false;
   let dialling = false;
@@ -98,10 +103,6 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
   /** The peer was seen while it was dialled; whether that was so at the failure before, too. */
   let seen = false;
   let seenBefore = false;
-  let depositing: Promise<void> | undefined;
-  let depositAgain = false;
-  /** How far a chain has been left in the mailbox a second time. */
-  const refreshedTo = new Map<number, number>();
 
   /** What is wrong with the store is said once for all peers, by those who hold it. */
   const complain = (what: string, peer: string, error: unknown): void =>
@@ -111,7 +112,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
    * Acknowledgements that are owed, and what the peer has to be told of its sessions. That one was opened here is `urgent`
    * to nobody: through a mailbox it waits for something to go with, as its blob would be answered with another.
    */
-  const owed = async () => {
+  const owed = async (): Promise<Owed> => {
     const [{ answers, ...acks }, notices] = await Promise.all([
       store.call('messages.acks', { peer, owedOnly: true }),
       store.call('sessions.notices', { peer }),
@@ -130,69 +131,12 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     };
   };
 
-  const payStored = async (): Promise<void> => {
-    const { frames, hasLost, urgent, paid } = await owed();
-    if (!urgent) return;
-    // A peer that has lost its session may have lost ours, too.
-    await ways.deposit(peer, frames, { signal, anew: hasLost });
-    if (hasLost) log('left word for %s of sessions that are lost here', peer);
-    await paid();
-  };
-
-  /** Leaves what of a chain is not there yet, or all of it when that is long ago. Stops when the peer is here. */
-  const depositChain = async ({ chain, first, firstUnstored, storedMs }: PendingChain): Promise<void> => {
-    const refresh = firstUnstored === undefined;
-    // A clock set back far makes it long ago, too.
-    if (refresh && Math.abs(now() - storedMs) <= REDEPOSIT_AFTER_MS) return;
-    let after = first - 1;
-    if (refresh) after = Math.max(after, refreshedTo.get(chain) ?? 0);
-    while (live === undefined) {
-      const batch = await store.call('messages.frames', {
-        chain,
-        after,
-        maxBytes: BUNDLE_BYTES,
-        maxCount: CHAT_LIMITS.maxUnacknowledged,
-        skipStored: !refresh,
-      });
-      if (batch.count > 0) {
-        await ways.deposit(peer, new FrameDecoder(CHAT_LIMITS.maxFrameBytes).push(batch.frames), { signal });
-        after = batch.upTo;
-      }
-      if (!refresh && batch.count > 0) {
-        init.onStored(await store.call('messages.stored', { chain, ranges: batch.ranges, nowMs: now() }));
-      } else if (batch.count > 0) refreshedTo.set(chain, after);
-      else {
-        if (refresh) await store.call('messages.stored', { chain, ranges: [], nowMs: now() });
-        refreshedTo.delete(chain);
-        return;
-      }
-    }
-  };
-
-  const depositAll = async (): Promise<void> => {
-    try {
-      for (const pending of await store.call('messages.pending', { peer })) await depositChain(pending);
-      if (live === undefined) await payStored();
-      trouble.mailbox = undefined;
-    } catch (error) {
-      if (signal.aborted) return;
-      trouble.mailbox = (error as Error).message;
-      log('not left in the mailbox of %s: %s', peer, trouble.mailbox);
-    }
-  };
-
-  /** Leaves in the mailbox all that is not there yet, also what comes while it does. Never twice at a time. */
-  const deposit = (): Promise<void> => {
-    depositAgain = true;
-    depositing ??= (async () => {
-      do {
-        depositAgain = false;
-        await depositAll();
-      } while (depositAgain && live === undefined && !signal.aborted);
-      depositing = undefined;
-    })();
-    return depositing;
-  };
+  const mail = mailSender({
+    ...init,
+    owed,
+    isLive: () => live !== undefined,
+    mayAnswer: () => dialling && !overdue,
+  });
 
   const payLive = async (sender: LiveSender): Promise<void> => {
     const { frames, paid } = await owed();
@@ -222,18 +166,23 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     const sinceMs = now();
     live = sender;
     fresh = false;
-    trouble.dial = undefined;
+    dialTrouble = undefined;
+    if (reopening) sender.close();
     try {
       await Promise.all([sender.run(), greetLive(sender)]);
-      if (now() - sinceMs < SHORT_LIVED_MS) throw new Error('the peer closed the stream at once');
+      if (now() - sinceMs < SHORT_LIVED_MS && !reopening)
+        throw new Error('the peer closed the stream at once');
     } catch (error) {
       sender.close();
-      if (now() - sinceMs < SHORT_LIVED_MS) throw error;
+      if (now() - sinceMs < SHORT_LIVED_MS && !reopening) throw error;
       log('lost %s: %s', peer, (error as Error).message);
     } finally {
       live = undefined;
+      fresh ||= reopening;
+      reopening = false;
     }
     failures = 0;
+    mail.forgetRefusals();
   };
 
   /** Tries once to reach the peer, with the mailbox after two seconds, and stays while the stream lasts. */
@@ -243,12 +192,13 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
       () => {
         if (done.signal.aborted) return;
         overdue = true;
-        void deposit();
+        void mail.deposit();
       },
       () => undefined,
     );
     let chat: OpenChat;
     dialling = true;
+    reopening = false;
     seen = false;
     try {
       chat = await ways.openChat(peer, { signal });
@@ -266,10 +216,10 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     failures = seen && !seenBefore ? 1 : failures + 1;
     seenBefore = seen;
     failedMs = now();
-    trouble.dial = error.message;
-    log('not reached %s: %s', peer, trouble.dial);
+    dialTrouble = error.message;
+    log('not reached %s: %s', peer, dialTrouble);
     // Not waited for: a mailbox that says nothing must not keep us from dialling again.
-    void deposit();
+    void mail.deposit();
   };
 
   /** Whether dialling again would be too soon. A clock set back is no reason to wait for it to come round. */
@@ -299,7 +249,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
     while (!signal.aborted && (await hasWork())) {
       fresh = false;
       returned = false;
-      if (restsFromDialling()) void deposit();
+      if (restsFromDialling()) void mail.deposit();
       else {
         try {
           await attempt();
@@ -318,9 +268,16 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
       return live;
     },
     get idle() {
-      return !running && live === undefined && depositing === undefined;
+      return !running && live === undefined && !mail.busy;
     },
-    trouble,
+    trouble: {
+      get dial() {
+        return dialTrouble;
+      },
+      get mailbox() {
+        return mail.trouble;
+      },
+    },
     wake() {
       if (live !== undefined) {
         live.wake();
@@ -330,7 +287,7 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
       }
       fresh = true;
       rest?.abort();
-      if (overdue) void deposit();
+      if (overdue) void mail.deposit();
       if (running || signal.aborted) return;
       running = true;
       run()
@@ -341,8 +298,10 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
         });
     },
     present() {
+      mail.forgetRefusals();
       if (dialling) {
         seen = true;
+        if (overdue) void mail.deposit();
         return;
       }
       // Who greets anew has lost its own stream, and over another network ours leads nowhere.
@@ -351,6 +310,12 @@ export function peerDelivery(init: PeerDeliveryInit): PeerDelivery {
       failedMs = undefined;
       returned = true;
       rest?.abort();
+    },
+    greetAnew() {
+      // What is being opened may have said it already.
+      if (live === undefined && !dialling) return;
+      reopening = true;
+      live?.close();
     },
   };
   return self;
