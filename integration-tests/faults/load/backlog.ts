@@ -85,6 +85,12 @@ async function queueAll(
   if (queued !== count) throw new Error(`${queued} of ${count} were answered`);
 }
 
+/** Whether somebody, with the hook in it, was handed a right to deposit in a mailbox since its start. */
+async function mayDeposit({ program }: Daemon): Promise<boolean> {
+  const points = await program.tell({ type: 'points' });
+  return (points['standings.keep:after-commit']?.changing ?? 0) > 0;
+}
+
 /** Asks for the status and a page of the history all the time, until the signal fires; milliseconds of each answer. */
 async function keepAsking(daemon: Daemon, who: string, signal: AbortSignal): Promise<number[]> {
   const tookMs: number[] = [];
@@ -167,10 +173,12 @@ export async function backlog({
     bootstrap: [bootstrap],
     args: ['--log-level=warn'],
   };
-  const ada = await town.daemon('ada', { ...options, name: 'ada' });
+  const ada = await town.daemon('ada', { ...options, name: 'ada', hook: mailboxes });
   const ben = await town.daemon('ben', { ...options, name: 'ben' });
   await Promise.all([ada.connected(), ben.connected()]);
   const who = await ada.knows('ben');
+  // From a stranger, as whom she would write else, the mailbox takes four blobs.
+  if (mailboxes) await waitFor("ada to have ben's right to deposit", async () => mayDeposit(ada), { signal });
   await ben.program.stop();
 
   const text = textOf(seed);
