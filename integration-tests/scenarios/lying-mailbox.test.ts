@@ -22,6 +22,7 @@ import {
 import { lyingMailbox } from '../harness/lying-mailbox.ts';
 import type { Handed } from '../harness/lying-mailbox.ts';
 import { scenario } from '../harness/scenario.ts';
+import { waitFor } from '../harness/wait-for.ts';
 
 /** A blob with one byte changed. */
 function changed(blob: Uint8Array, at: number): Uint8Array {
@@ -190,7 +191,14 @@ scenario(
     box.hand(ben.peerId, [...fromEve, ...fromEve.map(({ blob }) => ({ depositor: ada.peerId, blob }))]);
     await taken(box, ben, town);
     assert.deepEqual(await shown(ben), ['ada: before']);
-    const { requests } = await ben.client.call('requests', {}, { signal });
+    const requests = await waitFor(
+      'the request',
+      async () => {
+        const found = await ben.client.call('requests', {}, { signal });
+        return found.requests.length > 0 && found.requests;
+      },
+      { signal },
+    );
     assert.deepEqual(
       requests.map(({ peerId, text }) => [peerId, text]),
       [[eve.peerId, 'let me in']],
