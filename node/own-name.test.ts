@@ -134,7 +134,7 @@ void test('each refusal has its own code', async (t) => {
     await assert.rejects(own.claim('bob'), { name: 'ControlError', code, message });
   }
   await assert.rejects(own.claim('a b'), { code: 'invalid', field: 'name' });
-  await assert.rejects(own.release(), { code: 'not-found' });
+  await assert.rejects((await start()).release(), { code: 'not-found' });
   link.status.state = 'down';
   await assert.rejects(own.claim('bob'), { code: 'unavailable' });
 });
@@ -189,6 +189,24 @@ void test('one phonebook that fails does not keep the others from releasing', as
   first.before = () => undefined;
   await own.claimAt(first.link);
   assert.equal(first.given.size, 0);
+});
+
+void test('a name that was claimed and not noted can be released, once a phonebook has said so', async (t) => {
+  const { phonebooks, me, start } = await world(t, 1);
+  const [{ link, given, give, asked }] = phonebooks as [FakePhonebook];
+  given.set('bob', (await give('bob', me, 3)).certificate);
+  const own = await start();
+  await assert.rejects(own.release(), { name: 'ControlError', code: 'not-found' });
+  await assert.rejects(own.claim('bobby'), { name: 'ControlError', code: 'conflict', message: /: bob$/ });
+  await own.claimAt(link);
+  assert.equal(given.size, 1, 'nobody has asked for that');
+  await own.release();
+  assert.equal(given.size, 0);
+  await own.claim('bobby');
+  assert.deepEqual([...given.keys()], ['bobby']);
+  assert.deepEqual(asked, ['claim bobby', 'release bob', 'release bob', 'claim bobby']);
+  await own.release();
+  await assert.rejects(own.release(), { name: 'ControlError', code: 'not-found' });
 });
 
 void test('a claim on its way does not bring back a name that is released meanwhile', async (t) => {

@@ -97,6 +97,8 @@ function tellingReason(outcomes: readonly PromiseSettledResult<unknown>[]): unkn
 export async function ownName(init: OwnNameInit): Promise<OwnName> {
   const { store, privateKey, nowMs } = init;
   const held = new Map<string, HeldCertificate>();
+  /** Names that phonebooks hold for us and that are not noted here: we died after a claim, or run on an old copy. */
+  const unnoted = new Map<string, string>();
   const savedName = await store.call('meta.get', { key: NAME_KEY });
   let name = savedName === undefined ? null : Buffer.from(savedName).toString();
   /** What is claimed wherever it is not held yet; null gives back what is held. */
@@ -136,26 +138,50 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
   const claimFrom = async (link: PhonebookLink, wanted: string): Promise<void> => {
     const phonebook = link.peerId.toString();
     const seq = (held.get(phonebook)?.certificate.seq ?? 0) + 1;
-    const { certificate, certificateBytes: bytes } = await link.phonebook.claim(
-      { name: wanted, privateKey, seq, ...(await init.presence()) },
-      inTime(),
-    );
-    await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: bytes });
-    held.set(phonebook, { certificate, bytes });
+    const presence = await init.presence();
+    try {
+      const { certificate, certificateBytes: bytes } = await link.phonebook.claim(
+        { name: wanted, privateKey, seq, ...presence },
+        inTime(),
+      );
+      await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: bytes });
+      held.set(phonebook, { certificate, bytes });
+      unnoted.delete(phonebook);
+    } catch (error) {
+      const heldName = error instanceof PhonebookError ? error.details.heldName : undefined;
+      if (heldName !== undefined && heldName !== '' && !held.has(phonebook)) unnoted.set(phonebook, heldName);
+      throw error;
+    }
+  };
+
+  const giveBack = async ({ phonebook }: PhonebookLink, given: string, seq: number): Promise<void> => {
+    try {
+      await phonebook.release({ name: given, seq }, inTime());
+    } catch (error) {
+      if (!(error instanceof PhonebookError)) throw error;
+      // Not ours any more: then there is nothing left to give back.
+      if (error.code === 'not-yours' || error.code === 'not-found') return;
+      if (error.code !== 'stale-seq') throw error;
+      await phonebook.release({ name: given, seq: (error.details.currentSeq ?? 0) + 1 }, inTime());
+    }
   };
 
   const releaseAt = async (link: PhonebookLink): Promise<void> => {
     const phonebook = link.peerId.toString();
     const known = held.get(phonebook)?.certificate;
     if (known === undefined) return;
-    try {
-      await link.phonebook.release({ name: known.name, seq: known.seq + 1 }, inTime());
-    } catch (error) {
-      // Not ours any more: then there is nothing left to give back.
-      if (!(error instanceof PhonebookError) || !['not-yours', 'not-found'].includes(error.code)) throw error;
-    }
+    await giveBack(link, known.name, known.seq + 1);
     held.delete(phonebook);
     await store.call('meta.put', { key: CERTIFICATE_KEY + phonebook, value: null });
+  };
+
+  /** Only when the user wants it: they may not know what a phonebook says they have. */
+  const releaseUnnotedAt = async (link: PhonebookLink): Promise<void> => {
+    const phonebook = link.peerId.toString();
+    const given = unnoted.get(phonebook);
+    if (given === undefined) return;
+    await giveBack(link, given, 1);
+    unnoted.delete(phonebook);
   };
 
   const settleAt = async (link: PhonebookLink): Promise<void> => {
@@ -209,18 +235,24 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
   };
 
   const release = async (): Promise<void> => {
-    if (name === null) throw new ControlError('not-found', 'this daemon has no name to release');
+    if (name === null && unnoted.size === 0)
+      throw new ControlError('not-found', 'this daemon has no name to release');
     const links = connected();
     if (links.length === 0) {
       throw new ControlError('unavailable', 'no phonebook is in reach', {
         hint: 'try again when "tincan status" shows one connected',
       });
     }
-    const given = name;
+    const given = name ?? [...unnoted.values()][0]!;
     target = null;
     await setName(null);
     const outcomes = await Promise.allSettled(
-      links.map((link) => inTurn(link.peerId.toString(), () => releaseAt(link))),
+      links.map((link) =>
+        inTurn(link.peerId.toString(), async () => {
+          await releaseAt(link);
+          await releaseUnnotedAt(link);
+        }),
+      ),
     );
     init.onChange();
     if (outcomes.every(({ status }) => status === 'rejected'))

@@ -96,9 +96,11 @@ export async function fakePhonebook(nowMs: () => number = () => NOON_MS): Promis
           given.set(name, certificate);
           return { certificate, certificateBytes: bytes, intervalMs: 30_000 };
         },
-        async release({ name }) {
+        async release({ name, seq }) {
           asked.push(`release ${name}`);
           await self.before(`release ${name}`);
+          const currentSeq = given.get(name)?.seq ?? 0;
+          if (seq <= currentSeq) throw new PhonebookError('stale-seq', { currentSeq });
           if (!given.delete(name)) throw new PhonebookError('not-found');
         },
         async resolve(wanted, { signal }) {
