@@ -84,6 +84,7 @@ const NOT_FOR_EVERYDAY: Record<string, string> = {
   'sessions.forget-outgoing': 'for who runs on an old copy of its store',
   'key-changes.put': 'a name goes to another key only where a phonebook gave it away',
   'key-changes.accept': 'the same',
+  'contacts.add': 'for the key that a name has gone to; whoever else becomes a contact is accepted',
 };
 
 /**

@@ -103,7 +103,12 @@ async function exchange(cast: Cast): Promise<void> {
 async function rename({ numbers, signal, ...cast }: Cast, who: Person): Promise<void> {
   const { client } = cast[who];
   const { name } = await client.call('identity', {}, { signal });
-  if (name === null) await client.call('claimName', { name: who }, { signal });
+  if (name === null) {
+    // Killed after a claim, it is told by the phonebook what name it has there.
+    await client.call('claimName', { name: who }, { signal }).catch((error: unknown) => {
+      if (!(error instanceof ControlError) || error.code !== 'conflict') throw error;
+    });
+  }
   await client.call('releaseName', {}, { signal });
   await client.call('claimName', { name: `${who}${++numbers[who]}` }, { signal });
 }
@@ -176,7 +181,8 @@ export const STEPS: readonly Step[] = [
     async play({ ada, ben, signal }) {
       const add = { who: ben.peerId, petname: 'benny' };
       const { contacts } = await ada.client.call('contacts', {}, { signal });
-      if (contacts.length === 0) await ada.client.call('addContact', add, { signal });
+      const isFriend = contacts.some(({ peerId }) => peerId === ben.peerId);
+      if (!isFriend) await ada.client.call('addContact', add, { signal });
       await ada.client.call('removeContact', { who: ben.peerId }, { signal });
       await ada.client.call('addContact', add, { signal });
       for (const verified of [true, false])
@@ -185,14 +191,22 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: 'strangers',
-    async play({ ada, signal }) {
+    async play({ ada, ben, ledger, signal }) {
       const call = ada.client.call.bind(ada.client);
       const [address] = ada.program.ready.multiaddrs;
+      // There is room for so many, and a play that was cut short has left some.
+      for (const { peerId } of (await call('requests', {}, { signal })).requests)
+        await call('decline', { who: peerId }, { signal });
+      for (const { peerId } of (await call('contacts', {}, { signal })).contacts)
+        if (peerId !== ben.peerId) await call('removeContact', { who: peerId }, { signal });
       /** Somebody new says something, after what they show. */
       const ask = async (...shown: Uint8Array[]): Promise<string> => {
         await using somebody = await stranger({ signal });
         const stream = await chatWith(somebody, address!, { signal });
-        stream.send(encodeFrames([...shown, messageFrame({ text: 'it is me' })]));
+        const tag = { from: somebody.peerId, to: 'ada', number: 1 };
+        const text = tagText(tag);
+        ledger.sends(tag, text);
+        stream.send(encodeFrames([...shown, messageFrame({ text })]));
         await waitFor(
           'a stranger to be heard',
           async () => {
