@@ -145,14 +145,57 @@ void test('who was declined is told nothing of it, and can ask again after 30 da
   assert.equal(ben.operations['requests.decline']({ peer: 'ada', nowMs: NOW }), false);
   const later = { nowMs: NOW + DECLINED_FOR_MS - 1 };
   assert.deepEqual(kinds(receive('ada', [second!], later).answers), ['pending']);
-  assert.deepEqual(kinds(ben.operations['messages.acks']({ peer: 'ada', owedOnly: false }).answers), [
-    'pending',
-  ]);
   assert.deepEqual(requests(), []);
   ben.restart();
   assert.deepEqual(kinds(receive('ada', [second!], later).answers), ['pending']);
   receive('ada', [second!], { nowMs: NOW + DECLINED_FOR_MS });
   assert.deepEqual(requests(), ['ada: please']);
+});
+
+void test('who was declined is answered, byte for byte, as who still waits', (t) => {
+  for (const viaMailbox of [false, true]) {
+    const one = open(t);
+    const other = open(t);
+    const [first, second, long] = one.write('ada', 'hello', 'please', 'x'.repeat(2048));
+    one.receive('ada', [first!], { viaMailbox });
+    other.receive('ada', [first!], { viaMailbox });
+    other.ben.operations['requests.decline']({ peer: 'ada', nowMs: NOW });
+    assert.deepEqual(other.requests(), []);
+    other.ben.restart();
+    const stores = [one, other];
+    const same = (what: string, ask: (store: typeof one) => unknown): void => {
+      const [waits, declined] = stores.map(ask);
+      assert.deepEqual(declined, waits, what);
+    };
+    const acks = (owedOnly: boolean) => {
+      same(`the answer to a hello, owed alone: ${owedOnly}`, ({ ben }) =>
+        ben.operations['messages.acks']({ peer: 'ada', owedOnly }),
+      );
+    };
+    assert.deepEqual(kinds(other.ben.operations['messages.acks']({ peer: 'ada', owedOnly: false }).answers), [
+      'ack',
+      'pending',
+    ]);
+    acks(false);
+    acks(true);
+    same('who is called', ({ ben }) => ben.operations['messages.waiting-peers']());
+    for (const messages of [[first!], [second!], [second!, first!], [long!], [Buffer.of(8)]])
+      same('the answer to messages', ({ receive }) => receive('ada', messages));
+    same('what a mailbox brings', ({ receive }) => receive('ada', [first!, second!], { viaMailbox: true }));
+    same('who is called then', ({ ben }) => ben.operations['messages.waiting-peers']());
+    acks(true);
+    for (const { ben } of stores) {
+      const owed = ben.operations['messages.acks']({ peer: 'ada', owedOnly: true });
+      assert.equal(owed.answers.length, 2);
+      ben.operations['messages.acks-paid']({ peer: 'ada', ...owed });
+      ben.restart();
+    }
+    acks(true);
+    acks(false);
+    same('who is called at last', ({ ben }) => ben.operations['messages.waiting-peers']());
+    assert.deepEqual(other.requests(), []);
+    assert.doesNotMatch(JSON.stringify(other.ben.operations['standings.list']()), /hello/);
+  }
 });
 
 void test('of who is blocked nothing is taken and nothing is said, and the history stays', (t) => {

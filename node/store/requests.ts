@@ -3,12 +3,13 @@ import { Refusal_Reason } from '../../protocols/chat/chat_pb.ts';
 import { decodeMessage, messageHash, UnacceptableMessageError } from '../../protocols/chat/message.ts';
 import type { ChatMessage } from '../../protocols/chat/message.ts';
 import {
-  encodeAck,
   encodeDepositCapability,
   encodeInviteToken,
   encodePending,
   encodeRefusal,
 } from '../../protocols/chat/protocol.ts';
+import { ackOfAsked, askedIn, declinedIn, keptAsked } from './asked.ts';
+import type { Asked } from './asked.ts';
 import type { Chains } from './chains.ts';
 import { decodeStored } from './damage.ts';
 import type { IncomingOperations, OwedAcks, ReceiveArguments, ReceivedBatch } from './incoming.ts';
@@ -108,16 +109,31 @@ export function requestsTable(
     select.get(peer) as unknown as StoredRequest | undefined;
   const bodyOf = ({ peer, body }: StoredRequest): Uint8Array => sealed.request.open(body, peer);
 
-  const ackOf = (message: Pick<ChatMessage, 'chain' | 'counter'>, body: Uint8Array): Uint8Array => {
-    const { chain, counter } = message;
-    return encodeAck(chain, [{ first: counter, last: counter }], () => messageHash(body));
+  /** What a peer has asked, whether it waits or was declined: it is answered in the same way. */
+  const askedBy = (peer: number): Asked | undefined => {
+    const request = requestOf(peer);
+    if (request === undefined) return declinedIn(standings.of(peer));
+    const body = bodyOf(request);
+    return askedIn(body, decodeStored(body), request.ack_owed === 1);
   };
 
-  /** Takes the first message that can be a request; the rest stays with its author. */
+  const setAskedOwed = (peer: number, owed: boolean): void => {
+    setOwed.run(owed ? 1 : 0, peer);
+    const { decision } = standings.of(peer);
+    if (decision?.asked === undefined || decision.asked.owed === owed) return;
+    standings.set(peer, { decision: { ...decision, asked: { ...decision.asked, owed } } });
+  };
+
+  /**
+   * Takes the first message that can be a request; the rest stays with its author. Of who was declined nothing is taken, and
+   * the answers are those of who waits.
+   */
   const ask = ({ peer: peerId, messages, viaMailbox, nowMs }: ReceiveArguments): ReceivedBatch => {
     const known = chains.findPeer(peerId);
-    const before = known === undefined ? undefined : requestOf(known);
-    let asked = before === undefined ? undefined : bodyOf(before);
+    const isDeclined = known !== undefined && standings.isDeclined(known, nowMs);
+    // Of an older decline, nothing: who asks after it asks anew.
+    const isAsking = known !== undefined && (isDeclined || requestOf(known) !== undefined);
+    let asked = isAsking ? askedBy(known) : undefined;
     let isTouched = false;
     let isLater = false;
     let isNew = false;
@@ -136,8 +152,10 @@ export function requestsTable(
         continue;
       }
       if (asked !== undefined) {
-        if (Buffer.compare(asked, body) === 0) isTouched = true;
+        if (Buffer.compare(asked.hash, messageHash(body)) === 0) isTouched = true;
         else isLater = true;
+      } else if (isDeclined) {
+        isLater = true;
       } else if (Buffer.byteLength(message.text) > limits.textBytes) {
         answers.push(encodeRefusal(message.chain, message.counter, Refusal_Reason.STRANGER));
         refused.push(`the first message of a stranger is longer than ${limits.textBytes} bytes`);
@@ -148,14 +166,14 @@ export function requestsTable(
         insert.run(peer, nowMs, 0, sealed.request.seal(body, peer));
         // What was decided about a request before is over.
         standings.set(peer, { decision: undefined });
-        asked = body;
+        asked = askedIn(body, message, false);
         isTouched = true;
         isNew = true;
       }
     }
     if (isTouched && asked !== undefined) {
-      answers.unshift(ackOf(decodeMessage(asked), asked));
-      if (viaMailbox) setOwed.run(1, chains.peerKey(peerId));
+      answers.unshift(ackOfAsked(asked));
+      if (viaMailbox) setAskedOwed(chains.peerKey(peerId), true);
     }
     if (isTouched || isLater) answers.push(encodePending());
     return { ...nothing(answers, refused), requested: isNew };
@@ -166,7 +184,6 @@ export function requestsTable(
     if (peer === undefined) return ask(given);
     if (standings.isBlocked(peer)) return nothing();
     if (isKnown(peer)) return incoming['messages.receive'](given);
-    if (standings.isDeclined(peer, given.nowMs)) return nothing([encodePending()]);
     return ask(given);
   };
 
@@ -189,11 +206,10 @@ export function requestsTable(
   const acks = ({ peer: peerId, owedOnly }: { peer: string; owedOnly: boolean }): OwedAcks => {
     const peer = chains.findPeer(peerId);
     if (peer === undefined || standings.isBlocked(peer)) return { answers: [], held: 0, introduced: '' };
-    const request = requestOf(peer);
-    if (request !== undefined && !isKnown(peer)) {
-      if (owedOnly && request.ack_owed === 0) return { answers: [], held: 0, introduced: '' };
-      const body = bodyOf(request);
-      return { answers: [ackOf(decodeStored(body), body), encodePending()], held: 0, introduced: 'request' };
+    const asked = isKnown(peer) ? undefined : askedBy(peer);
+    if (asked !== undefined) {
+      if (owedOnly && !asked.owed) return { answers: [], held: 0, introduced: '' };
+      return { answers: [ackOfAsked(asked), encodePending()], held: 0, introduced: 'request' };
     }
     const { frames, mark } = introductions(peer, owedOnly);
     const { answers, held } = incoming['messages.acks']({ peer: peerId, owedOnly });
@@ -209,7 +225,7 @@ export function requestsTable(
     const peer = chains.findPeer(paid.peer);
     if (peer === undefined) return;
     if (paid.introduced === 'request') {
-      if (requestOf(peer) !== undefined) setOwed.run(0, peer);
+      setAskedOwed(peer, false);
       return;
     }
     incoming['messages.acks-paid'](paid);
@@ -265,7 +281,12 @@ export function requestsTable(
     /** Everybody with an undelivered message from here, or something owed. */
     'messages.waiting-peers': (): string[] => {
       const owed = Array.from(standings.all())
-        .filter(([, { given, token }]) => given?.owed === true || token?.owed === true)
+        .filter(
+          ([peer, { given, token, decision }]) =>
+            given?.owed === true ||
+            token?.owed === true ||
+            (decision?.asked?.owed === true && !isKnown(peer)),
+        )
         .map(([peer]) => peer);
       const requests = (selectAll.all() as unknown as StoredRequest[])
         .filter(({ ack_owed: isOwed }) => isOwed === 1)
@@ -293,11 +314,16 @@ export function requestsTable(
     /** Makes a contact of somebody, and a message of the request, if there is one. */
     'requests.accept': accept,
 
-    /** Forgets a request; its author is not asked about again for 30 days. False when there is none. */
+    /**
+     * Forgets a request, but for what its author is answered with: they are not told, and not asked about again for 30 days.
+     * False when there is none.
+     */
     'requests.decline': ({ peer: peerId, nowMs }: { peer: string; nowMs: number }): boolean => {
       const peer = chains.findPeer(peerId);
-      if (peer === undefined || remove.run(peer).changes === 0) return false;
-      standings.set(peer, { decision: { kind: 'declined', sinceMs: nowMs }, kept: undefined });
+      if (peer === undefined || requestOf(peer) === undefined) return false;
+      const asked = keptAsked(askedBy(peer)!);
+      remove.run(peer);
+      standings.set(peer, { decision: { kind: 'declined', sinceMs: nowMs, asked }, kept: undefined });
       return true;
     },
   };

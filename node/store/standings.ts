@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { KeptAsked } from './asked.ts';
 import type { Chains } from './chains.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
@@ -10,7 +11,12 @@ export const STANDINGS_SCHEMA = `
 /** As it is written to disk, so fields are only added. Bytes are in base64. */
 export interface Standing {
   /** `unblocked` stays until every mailbox that was told of the block has been told that it is over. */
-  decision?: { kind: 'blocked' | 'declined' | 'unblocked'; sinceMs: number };
+  decision?: {
+    kind: 'blocked' | 'declined' | 'unblocked';
+    sinceMs: number;
+    /** What was declined. */
+    asked?: KeptAsked;
+  };
   /** Peer ids of mailboxes of ours that may hold the block. */
   mailboxes?: string[];
   /** Their right to deposit for us; `owed` until they were handed it. */
