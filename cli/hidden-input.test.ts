@@ -63,11 +63,29 @@ void test('Ctrl-C, Ctrl-D and a stop end it, and leave the terminal as it was', 
 void test('a new passphrase is typed twice, until both are the same', async () => {
   const notes: string[] = [];
   const note = (line: string): number => notes.push(line);
-  const { hidden } = terminal('one\r', 'other\r', 'same\r', 'same\r');
-  assert.equal(await askNew(hidden, { note, signal }), 'same');
+  const { hidden } = terminal('one of 8\r', 'other\r', 'the same\r', 'the same\r');
+  assert.equal(await askNew(hidden, { note, signal }), 'the same');
   assert.equal(notes.length, 1);
-  const never = terminal('1\r', '2\r', '3\r', '4\r', '5\r', '6\r');
-  await assert.rejects(askNew(never.hidden, { note, signal }), { exitCode: 1 });
+  const typed = Array.from({ length: 6 }, (_, index) => `passphrase ${index}\r`);
+  await assert.rejects(askNew(terminal(...typed).hidden, { note, signal }), { exitCode: 1 });
+});
+
+void test('a new passphrase that can be none is refused before it is typed again', async () => {
+  const notes: string[] = [];
+  const note = (line: string): number => notes.push(line);
+  const { hidden, shown } = terminal('seven c\r', 'x'.repeat(1025) + '\r', '8 grüße!\r', '8 grüße!\r');
+  assert.equal(await askNew(hidden, { note, signal }, 'New: '), '8 grüße!');
+  assert.deepEqual(notes, [
+    'A passphrase has 8 characters or more; this one has 7.',
+    'A passphrase has at most 1024 bytes.',
+  ]);
+  assert.deepEqual(
+    shown.filter((text) => text !== '\n'),
+    ['New: ', 'New: ', 'New: ', 'The same again: '],
+  );
+  const short = terminal('1\r', '2\r', '3\r');
+  await assert.rejects(askNew(short.hidden, { note, signal }), { exitCode: 1 });
+  assert.equal(short.shown.filter((text) => text !== '\n').length, 3);
 });
 
 void test('a passphrase comes from a file before the environment, and from the environment before the terminal', async () => {

@@ -11,8 +11,12 @@ export type KeyState = 'absent' | 'bare' | 'wrapped';
 /** Longer is not a passphrase, but a file given by mistake. */
 const MAX_FILE_BYTES = 4096;
 
-/** How often somebody who types two different new passphrases is asked again. */
+/** How often somebody is asked for a new passphrase: two that differ count, and one that is too short or too long. */
 const TRIES = 3;
+
+/** As where keys are wrapped, which refuses others, too: there it is too late to ask again (node/at-rest/data-key.ts). */
+const MIN_CHARACTERS = 8;
+const MAX_BYTES = 1024;
 
 export const PASSPHRASE_WAYS = `give it on a terminal, or with --passphrase-file FILE, or in TINCAN_PASSPHRASE`;
 
@@ -21,7 +25,7 @@ const NO_PASSPHRASE_MEANS =
   'tincan passphrase change sets one';
 
 const NEW_PASSPHRASE_MEANS =
-  'Choose a passphrase, of 8 characters or more: it protects your key and your messages on this disk. Who forgets it has lost ' +
+  `Choose a passphrase, of ${MIN_CHARACTERS} characters or more: it protects your key and your messages on this disk. Who forgets it has lost ` +
   'them. To do without: --no-passphrase';
 
 /** Where passphrases come from. */
@@ -99,7 +103,11 @@ export async function askPassphrase(state: KeyState, init: PassphraseInit): Prom
   }
 }
 
-/** Asks for a new passphrase, twice. */
+/**
+ * Asks for a new passphrase, twice, and again where it can be none.
+ *
+ * @throws CommandError when none was chosen after three tries, or the user has ended it
+ */
 export async function askNew(
   terminal: HiddenInput,
   { note, signal }: Pick<PassphraseInit, 'note' | 'signal'>,
@@ -107,10 +115,25 @@ export async function askNew(
 ): Promise<string> {
   for (let left = TRIES; left > 0; left--) {
     const first = await readHidden(question, terminal, { signal });
+    const why = whyUnusable(first);
+    if (why !== undefined) {
+      note(why);
+      continue;
+    }
     if (first === (await readHidden('The same again: ', terminal, { signal }))) return first;
     note('These were two different ones.');
   }
   throw refusal('no passphrase was chosen');
+}
+
+/** Why a text can be no new passphrase; undefined when it can. */
+function whyUnusable(passphrase: string): string | undefined {
+  const characters = Array.from(passphrase).length;
+  if (characters < MIN_CHARACTERS)
+    return `A passphrase has ${MIN_CHARACTERS} characters or more; this one has ${characters}.`;
+  if (Buffer.byteLength(passphrase.normalize('NFC')) > MAX_BYTES)
+    return `A passphrase has at most ${MAX_BYTES} bytes.`;
+  return undefined;
 }
 
 /**
