@@ -14,8 +14,18 @@ export interface Argon2Cost {
  */
 export const ARGON2_COST: Argon2Cost = { memoryKiB: 64 * 1024, passes: 3, lanes: 4 };
 
-/** What a file may ask of us: one that was tampered with must not take all memory, nor hours. */
-const MAX_COST: Argon2Cost = { memoryKiB: 1024 * 1024, passes: 64, lanes: 64 };
+/**
+ * What a file may ask of us: one that was tampered with must take neither all memory nor minutes of somebody who waits at a
+ * prompt. 256 MiB are there where a daemon runs at all. Memory times passes is the work: 1 GiB of it, five times what we ask
+ * for, takes some seconds of a slow machine, and leaves a later version room to ask for more. Each lane is a thread, four times
+ * a pass.
+ */
+const MAX_COST: Argon2Cost & { workKiB: number } = {
+  memoryKiB: 256 * 1024,
+  passes: 64,
+  lanes: 16,
+  workKiB: 1024 * 1024,
+};
 
 /** What a new passphrase has at the least (NIST SP 800-63B, section 3.1.1.2), in characters. */
 export const MIN_PASSPHRASE_CHARACTERS = 8;
@@ -213,15 +223,15 @@ function stretch(passphrase: Buffer, salt: Uint8Array, { memoryKiB, passes, lane
 }
 
 function isBearable({ memoryKiB, passes, lanes }: Argon2Cost): boolean {
-  const { memoryKiB: maxMemoryKiB, passes: maxPasses, lanes: maxLanes } = MAX_COST;
   return (
     passes >= 1 &&
-    passes <= maxPasses &&
+    passes <= MAX_COST.passes &&
     lanes >= 1 &&
-    lanes <= maxLanes &&
+    lanes <= MAX_COST.lanes &&
     // RFC 9106, section 3.1: eight blocks a lane.
     memoryKiB >= 8 * lanes &&
-    memoryKiB <= maxMemoryKiB
+    memoryKiB <= MAX_COST.memoryKiB &&
+    memoryKiB * passes <= MAX_COST.workKiB
   );
 }
 

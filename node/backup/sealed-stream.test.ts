@@ -120,6 +120,12 @@ function claiming(file: Buffer, at: number, bytes: Uint8Array): Buffer {
   return forged;
 }
 
+const uint32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
+
 void test('a file that asks for more work than is bearable gets none of it', () => {
   const file = sealed([Buffer.from('content')]);
   const [memoryAt, passesAt, lanesAt] = [18, 22, 26];
@@ -131,6 +137,12 @@ void test('a file that asks for more work than is bearable gets none of it', () 
     claiming(file, passesAt, Buffer.from([0xff, 0xff, 0xff, 0xff])),
     claiming(file, lanesAt, Buffer.of(0)),
     claiming(file, lanesAt, Buffer.of(255)),
+    // A little more than what is borne: of memory, of passes, of lanes, of memory times passes.
+    claiming(file, memoryAt, uint32(256 * 1024 + 1)),
+    claiming(file, passesAt, uint32(65)),
+    claiming(claiming(file, memoryAt, uint32(1024)), lanesAt, Buffer.of(17)),
+    claiming(claiming(file, memoryAt, uint32(256 * 1024)), passesAt, uint32(5)),
+    claiming(claiming(file, memoryAt, uint32(64 * 1024)), passesAt, uint32(17)),
   ])
     refuses(forged, 'damaged');
   assert.ok(performance.now() - startedMs < 1000);
