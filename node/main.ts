@@ -168,11 +168,15 @@ async function runUnlocked(
     onChange() {
       dht.changed();
       for (const link of links) link.refresh();
+      if (ownName.name === toldName) return;
+      toldName = ownName.name;
+      delivery.greetAnew();
     },
     configured: config.name,
     phonebooks: nodes.map(([address]) => bootstrapPeerId(address!).toString()),
     signal: running,
   });
+  let toldName = ownName.name;
   const dht = dhtRecords({
     host,
     nowMs,

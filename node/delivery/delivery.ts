@@ -82,6 +82,8 @@ export interface Delivery {
   present(peer: string): Promise<void>;
   /** Opens a chat stream to a peer even if nothing waits. */
   greet(peer: string): void;
+  /** What `hello` gives has changed: everybody on a stream hears it. */
+  greetAnew(): void;
   /** The network is back: try everything that waits. */
   networkChanged(): void;
   /** Takes up what was waiting when the daemon stopped. */
@@ -377,6 +379,10 @@ export function delivery(init: DeliveryInit): Delivery {
     },
 
     greet: (peer) => peerOf(peer).wake(),
+
+    greetAnew() {
+      for (const peer of peers.values()) peer.greetAnew();
+    },
 
     networkChanged() {
       for (const peer of peers.values()) peer.present();
