@@ -82,4 +82,9 @@ void test('backup and restore: a data directory with nothing in it, or with some
   assert.equal(full.code, 1);
   assert.match(full.stderr, /not empty.*--data-dir/);
   assert.equal((await tincan(['restore'])).code, 2);
+  const missing = await runCli(['restore', join(folder, 'b'), '--data-dir', join(folder, 'none')], {
+    env: ENV,
+  });
+  assert.equal(missing.code, 4);
+  assert.match(missing.stderr, /^tincan restore: there is nothing to read: .*no such file.*\n$/);
 });

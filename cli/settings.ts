@@ -136,7 +136,7 @@ export const SETTINGS: readonly Setting[] = [
     type: 'number',
     placeholder: 'N',
     defaults: { bootstrap: 1000 },
-    help: 'messages held for one recipient at the most',
+    help: 'messages held for one recipient at the most; strangers together have a twentieth of that beside it',
   },
   {
     key: 'mailbox_bytes',
@@ -144,7 +144,7 @@ export const SETTINGS: readonly Setting[] = [
     type: 'number',
     placeholder: 'N',
     defaults: { bootstrap: 16 * 1024 * 1024 },
-    help: 'bytes held for one recipient at the most',
+    help: 'bytes held for one recipient at the most; strangers together have a twentieth of that beside it',
   },
   {
     key: 'mailbox_blobs_per_sender',

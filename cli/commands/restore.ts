@@ -41,7 +41,7 @@ export async function run(
     return EXIT.ok;
   } catch (error) {
     process.stderr.write(`tincan restore: ${describeError(error)}\n`);
-    return exitCodeOf(error);
+    return (error as { code?: unknown }).code === 'not-found' ? EXIT.notFound : exitCodeOf(error);
   }
 }
 

@@ -3,6 +3,7 @@ export type BackupErrorCode =
   | 'busy'
   | 'unwritable'
   | 'unreadable'
+  | 'not-found'
   | 'disk-full'
   | 'passphrase-unusable'
   | 'no-backup'
@@ -18,6 +19,7 @@ export type BackupErrorCode =
  * - `exists`: there is a file of this name
  * - `busy`: another backup of the data directory is being made
  * - `unwritable`, `unreadable`: the disk, or who may use the file, does not allow it
+ * - `not-found`: there is no such file to restore
  * - `disk-full`: no room
  * - `passphrase-unusable`: too short or too long to be one
  * - `no-backup`: the file is something else

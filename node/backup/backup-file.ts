@@ -83,7 +83,7 @@ export function checkFree(file: string, force: boolean): void {
 /**
  * Opens a backup file for reading, from its beginning to its end.
  *
- * @throws BackupError `unreadable`; so does reading
+ * @throws BackupError `unreadable`, `not-found`; so does reading
  */
 export function readBackupFile(file: string): { read: ReadBytes; close: () => void } {
   const handle = explainingSync('read', () => openSync(file, 'r'));
@@ -132,6 +132,8 @@ export function explainingSync<Value>(what: 'read' | 'written', act: () => Value
 
 function explained(what: 'read' | 'written', error: unknown): BackupError {
   const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT' && what === 'read')
+    return new BackupError(`there is nothing to read: ${message}`, 'not-found', { cause: error });
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new BackupError('the disk is full', 'disk-full', { cause: error });
   return new BackupError(`this can't be ${what}: ${message}`, what === 'read' ? 'unreadable' : 'unwritable', {

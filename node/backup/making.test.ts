@@ -185,7 +185,7 @@ test('a data directory is made of a whole backup, or not at all', async () => {
   }
   await assert.rejects(openRight(file, there, 'not the one'), refusal('wrong-passphrase'));
   const nobodyAsked = (): never => assert.fail('nobody needs to be asked');
-  await assert.rejects(openBackup(join(folder, 'none'), there, nobodyAsked), refusal('unreadable'));
+  await assert.rejects(openBackup(join(folder, 'none'), there, nobodyAsked), refusal('not-found'));
   await assert.rejects(openBackup(join(dataDir, 'daemon.db'), there, nobodyAsked), refusal('no-backup'));
   await assert.rejects(openBackup(file, dataDir, nobodyAsked), refusal('not-empty'));
   const backup = await openRight(file, there);

@@ -67,7 +67,7 @@ function checkEmpty(dataDir: string): void {
  * Opens a backup file to restore it to a data directory.
  *
  * @param askPassphrase of the backup; asked when the file is one and the data directory is free for it
- * @throws BackupError `not-empty`, `unreadable`, `no-backup`, `newer-version`, `damaged`, `wrong-passphrase`
+ * @throws BackupError `not-empty`, `unreadable`, `not-found`, `no-backup`, `newer-version`, `damaged`, `wrong-passphrase`
  */
 export async function openBackup(
   file: string,
