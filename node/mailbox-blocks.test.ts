@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { MAX_CAPABILITY_LIFETIME_MS } from '../protocols/mailbox/capability.ts';
 import { MailboxError } from '../protocols/mailbox/errors.ts';
 import { fakeClock, quiet, silentLog } from './delivery/delivery-fixture.ts';
 import { mailboxBlocks } from './mailbox-blocks.ts';
@@ -10,6 +11,7 @@ import type { ToldMailbox } from './mailbox-blocks.ts';
 
 const peer = async (): Promise<string> => peerIdFromPrivateKey(await generateKeyPair('Ed25519')).toString();
 const [pest, bore] = await Promise.all([peer(), peer()]);
+const WEEK_MS = 7 * 24 * 3_600_000;
 const mailboxKey = await generateKeyPair('Ed25519');
 
 /** A mailbox, and what the user has decided. */
@@ -108,4 +110,51 @@ void test('a mailbox that has gone is told when it is back, one that blocks nobo
   tell();
   await quiet();
   assert.deepEqual(clock.waiting(), []);
+});
+
+void test('a mailbox that stays is told again each week, and one timer runs for it', async (t) => {
+  const { clock, heard, state, tell } = world(t);
+  const told = 'block pest at 5';
+  state.blocked.set(pest, 5);
+  tell();
+  await quiet();
+  tell();
+  await quiet();
+  assert.deepEqual(heard.splice(0), [told, told]);
+  assert.deepEqual(clock.waiting(), [WEEK_MS]);
+  // Longer than a mailbox remembers without being told.
+  let sinceMs = 0;
+  for (let week = 1; week * WEEK_MS < MAX_CAPABILITY_LIFETIME_MS + 2 * WEEK_MS; week++) {
+    await clock.pass(WEEK_MS);
+    sinceMs = heard.splice(0).includes(told) ? 0 : sinceMs + WEEK_MS;
+    assert.ok(sinceMs < MAX_CAPABILITY_LIFETIME_MS / 2);
+  }
+  // One that is busy at that moment is asked again at once.
+  state.answer = () => {
+    throw new Error('the mailbox is busy');
+  };
+  await clock.pass(WEEK_MS);
+  state.answer = () => undefined;
+  await clock.pass(60_000);
+  assert.deepEqual(heard.splice(0), [told]);
+  state.blocked.clear();
+  await clock.pass(WEEK_MS);
+  assert.deepEqual(heard.splice(0), ['unblock pest']);
+  assert.deepEqual(clock.waiting(), []);
+});
+
+void test('a mailbox that has gone is not told by the week, but when it is back', async (t) => {
+  const { clock, heard, state, tell } = world(t);
+  state.blocked.set(pest, 5);
+  tell();
+  await quiet();
+  heard.splice(0);
+  state.isConnected = false;
+  await clock.pass(WEEK_MS);
+  assert.deepEqual(heard, []);
+  assert.deepEqual(clock.waiting(), []);
+  state.isConnected = true;
+  tell();
+  await quiet();
+  assert.deepEqual(heard, ['block pest at 5']);
 });
