@@ -14,7 +14,7 @@ import { PHONEBOOK_PROTOCOL, RENEW_INTERVAL_MS } from '../protocols/phonebook/pr
 import { rendezvousClient } from '../protocols/rendezvous/client.ts';
 import { RENDEZVOUS_PROTOCOL } from '../protocols/rendezvous/protocol.ts';
 import { backoffMs } from './delivery/backoff.ts';
-import type { Sleep } from './delivery/peer-delivery.ts';
+import type { Sleep } from './delivery/ways.ts';
 import { signedPeerRecord } from './host.ts';
 import type { Host } from './host.ts';
 import { parsePeerId } from './peer-ids.ts';

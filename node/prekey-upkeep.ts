@@ -3,7 +3,7 @@ import type { Ed25519PrivateKey, Logger } from '@libp2p/interface';
 import { signPrekey } from '../protocols/mailbox/prekey.ts';
 import type { HeldPrekey } from '../protocols/mailbox/prekey-frames.ts';
 import type { PrekeysClient } from '../protocols/mailbox/prekeys-client.ts';
-import type { Sleep } from './delivery/peer-delivery.ts';
+import type { Sleep } from './delivery/ways.ts';
 import { newPrekeys } from './prekey-exchange.ts';
 import { INCOMING_KEPT_MS } from './sessions/incoming.ts';
 import { PREKEY_LIFETIME_MS, prekeysDue, SECRET_KEPT_MS } from './sessions/prekey-stock.ts';

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { openChains } from '../store/chains.ts';
 import { chainForks } from '../store/forks.ts';
-import { OUTGOING } from '../store/schema.ts';
+import { OUTGOING } from '../store/direction.ts';
 import type { SealedColumns } from '../store/sealed-columns.ts';
 
 /** In `meta`, of a store that comes out of a backup and was not opened since. Its value says when the backup was made. */

@@ -7,7 +7,7 @@ import type { Frame } from '../../protocols/chat/chat_pb.ts';
 import { framesIn, TEST_SEALED } from '../store/store-fixture.ts';
 import type { TestStore } from '../store/store-fixture.ts';
 import type { DeliveryInit } from './delivery.ts';
-import type { Sleep } from './peer-delivery.ts';
+import type { Sleep } from './ways.ts';
 
 /** Turns of the event loop until a condition holds; far more than anything here takes. */
 export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {

@@ -16,7 +16,8 @@ import type { SentBatch } from '../store/outgoing.ts';
 import type { ReadUpTo } from '../store/history.ts';
 import type { AckedBatch, ChangedBatch, SettledBatch } from '../store/states.ts';
 import { peerDelivery } from './peer-delivery.ts';
-import type { PeerDelivery, Sleep, Ways } from './peer-delivery.ts';
+import type { PeerDelivery } from './peer-delivery.ts';
+import type { Sleep, Ways } from './ways.ts';
 
 export type OutgoingState = 'queued' | 'stored' | 'delivered' | 'read' | 'failed';
 

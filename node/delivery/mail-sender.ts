@@ -6,7 +6,7 @@ import type { NodeStore } from '../store/operations.ts';
 import type { PendingChain } from '../store/outgoing.ts';
 import type { ChangedBatch } from '../store/states.ts';
 import { backoffMs } from './backoff.ts';
-import type { Owed, Sleep, Ways } from './peer-delivery.ts';
+import type { Sleep, Ways } from './ways.ts';
 
 /** What waits in a mailbox undelivered is left there again after this long: the mailbox may have lost its disk. */
 const REDEPOSIT_AFTER_MS = 6 * 3600_000;
@@ -19,6 +19,17 @@ const BUNDLE_BYTES = 60 * 1024;
 
 /** A mailbox that asks to be left alone for longer is tried all the same: the others of the peer could take it by then. */
 const LONGEST_REST_MS = 600_000;
+
+/** What a peer is owed besides messages. */
+export interface Owed {
+  frames: Uint8Array[];
+  /** They tell it of sessions that are lost here. */
+  hasLost: boolean;
+  /** They are worth a blob of their own. */
+  urgent: boolean;
+  /** They are on their way. */
+  paid(): Promise<void>;
+}
 
 export interface MailSenderInit {
   peer: string;

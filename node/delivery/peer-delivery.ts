@@ -2,13 +2,14 @@ import type { Logger } from '@libp2p/interface';
 import type { OpenChat } from '../../protocols/chat/client.ts';
 import { encodeSessionNotice } from '../../protocols/chat/protocol.ts';
 import { StoreError } from '../../protocols/group-commit/operations.ts';
-import type { VerifyOptions } from '../silent-connections.ts';
 import type { NodeStore } from '../store/operations.ts';
 import type { ChangedBatch } from '../store/states.ts';
 import { backoffMs } from './backoff.ts';
 import { liveSender } from './live-sender.ts';
 import type { LiveSender } from './live-sender.ts';
 import { mailSender } from './mail-sender.ts';
+import type { Owed } from './mail-sender.ts';
+import type { Sleep, Ways } from './ways.ts';
 
 /** When nobody has answered after this long, messages go to the mailbox while dialling goes on. */
 const MAILBOX_AFTER_MS = 2_000;
@@ -18,39 +19,6 @@ const DIAL_REST_MS = 5_000;
 
 /** A stream that broke before this is no sign that the peer is well. */
 const SHORT_LIVED_MS = 1_000;
-
-/** Waiting, as a parameter. */
-export type Sleep = (ms: number, options: { signal: AbortSignal }) => Promise<void>;
-
-/** What delivery to a peer needs of the rest of the daemon. */
-export interface Ways {
-  /** A chat stream to the peer, dialled by every way there is. */
-  openChat(peer: string, options: { signal: AbortSignal }): Promise<OpenChat>;
-  /**
-   * Seals frames and leaves them in the peer's mailboxes; resolves when one has committed them.
-   *
-   * @param options.anew in a new session if possible: the peer may not have the present one
-   * @throws when there is none, or all refuse; the message says why
-   */
-  deposit(
-    peer: string,
-    frames: Uint8Array[],
-    options: { signal: AbortSignal; anew?: boolean },
-  ): Promise<void>;
-  /** Asks the peer for a sign of life, and drops the connections that give none: then it resolves to false. */
-  verify(peer: string, options: VerifyOptions): Promise<boolean>;
-}
-
-/** What a peer is owed besides messages. */
-export interface Owed {
-  frames: Uint8Array[];
-  /** They tell it of sessions that are lost here. */
-  hasLost: boolean;
-  /** They are worth a blob of their own. */
-  urgent: boolean;
-  /** They are on their way. */
-  paid(): Promise<void>;
-}
 
 export interface PeerDeliveryInit {
   peer: string;

@@ -6,7 +6,7 @@ import { StoreError } from '../../protocols/group-commit/operations.ts';
 import { later } from './clock.ts';
 import { storedRow } from './damage.ts';
 import type { ClockReading } from './clock.ts';
-import { OUTGOING } from './schema.ts';
+import { OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /**

@@ -5,7 +5,7 @@ import type { Range } from '../../protocols/chat/ranges.ts';
 import { MAX_CHAINS_PER_PEER } from './chains.ts';
 import type { Chain, Chains } from './chains.ts';
 import { decodeStored } from './damage.ts';
-import { OUTGOING } from './schema.ts';
+import { OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /** Messages rewritten at a time: the longest take 12 MiB. */

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { decodeMessage, messageHash } from '../../protocols/chat/message.ts';
 import type { ChatMessage } from '../../protocols/chat/message.ts';
 import { opened } from './mend-sealed.ts';
-import { INCOMING, OUTGOING } from './schema.ts';
+import { INCOMING, OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 interface Stored {

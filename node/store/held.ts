@@ -3,7 +3,7 @@ import { messageHash } from '../../protocols/chat/message.ts';
 import type { Chain } from './chains.ts';
 import type { ClockReading } from './clock.ts';
 import { storedRow } from './damage.ts';
-import { INCOMING } from './schema.ts';
+import { INCOMING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /** A message of somebody else that is held, by one of the places it has come under. */

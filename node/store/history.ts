@@ -4,7 +4,7 @@ import type { Chain, Chains } from './chains.ts';
 import { decodeStored, isDamage } from './damage.ts';
 import type { HeldMessages } from './held.ts';
 import { formatMessageId, parseMessageId } from './message-id.ts';
-import { INCOMING, OUTGOING } from './schema.ts';
+import { INCOMING, OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /** A message as the rest of the daemon sees it. Times are milliseconds since 1970. */

@@ -10,7 +10,7 @@ import { clamp, earlier, later, shift } from './clock.ts';
 import type { ClockReading } from './clock.ts';
 import { decodeStored, storedRow } from './damage.ts';
 import type { HeldMessage, HeldMessages } from './held.ts';
-import { INCOMING } from './schema.ts';
+import { INCOMING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /** Messages of one author, encoded, as they came. */

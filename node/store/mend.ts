@@ -6,7 +6,7 @@ import { chainForks } from './forks.ts';
 import { dropDamagedMessages } from './hash-chains.ts';
 import { mendSealed, opened } from './mend-sealed.ts';
 import { decodePin } from './pin.ts';
-import { INCOMING, OUTGOING } from './schema.ts';
+import { INCOMING, OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 import { checkDataKey } from './sealing.ts';
 

@@ -13,7 +13,7 @@ import { encodeFrames, framedBytes } from '../../protocols/framing/frames.ts';
 import type { Chain, Chains } from './chains.ts';
 import { tick } from './clock.ts';
 import { newMessageId } from './message-id.ts';
-import { OUTGOING } from './schema.ts';
+import { OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /** Messages just committed to the outbox, column by column: few objects for many messages. */

@@ -8,10 +8,6 @@ import { SESSIONS_SCHEMA } from './sessions-schema.ts';
 import { STANDINGS_SCHEMA } from './standings.ts';
 import { VERIFICATION_SCHEMA } from './verification.ts';
 
-/** Which way a message went: written to disk, so the numbers stay. */
-export const OUTGOING = 0;
-export const INCOMING = 1;
-
 /**
  * The daemon's store. Peers and chains have small integer keys of their own, so that an index entry of a message is a
  * few bytes. `body` is the encoded Message as its author wrote it: what is sent again is what was sent, and the hash

@@ -5,7 +5,7 @@ import { addRange, contiguousUpTo, withoutRanges, withRanges } from '../../proto
 import type { Range } from '../../protocols/chat/ranges.ts';
 import type { Chain, Chains } from './chains.ts';
 import { chainForks } from './forks.ts';
-import { OUTGOING } from './schema.ts';
+import { OUTGOING } from './direction.ts';
 import type { SealedColumns } from './sealed-columns.ts';
 
 /** Own messages that changed state together. */

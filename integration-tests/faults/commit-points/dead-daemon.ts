@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { formatMessageId } from '../../../node/store/message-id.ts';
-import { INCOMING } from '../../../node/store/schema.ts';
+import { INCOMING } from '../../../node/store/direction.ts';
 import type { MessageView } from '../../../protocols/control/contract.ts';
 import type { Daemon } from '../../harness/daemon.ts';
 import type { Ledger } from '../episodes/ledger.ts';
