@@ -81,6 +81,22 @@ void test('over TCP a consumer that does not read stops the sender, in bounded m
   assert.ok(sending.mostBuffered <= 64 * 1024, `${sending.mostBuffered} bytes waited in the stream`);
 });
 
+void test('a consumer that stops again after each batch stops the sender each time', async (t) => {
+  const { out, inbound, signal } = await tcpPair(t);
+  const sending = flood(out, signal);
+  let read = 0;
+  let mostUnread = 0;
+  for await (const batch of readFrames(inbound, { ...OPTIONS, signal })) {
+    read += batch.length;
+    // Time for the sender to send whatever it may.
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+    mostUnread = Math.max(mostUnread, inbound.readBufferLength);
+  }
+  await sending.done;
+  assert.equal(read * 1000, sending.sentBytes);
+  assert.ok(mostUnread <= STREAM_LIMITS.maxWindowBytes, `${mostUnread} bytes waited, more than a window`);
+});
+
 void test('what a slow consumer has not read when the connection closes is not mistaken for all', async (t) => {
   const { out, inbound, connection, signal } = await tcpPair(t);
   const batches = readFrames(inbound, { ...OPTIONS, signal });

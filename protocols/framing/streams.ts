@@ -49,6 +49,7 @@ export async function* readFrames(
   let chunks: Uint8Array[] = [];
   let waitingBytes = 0;
   let ended = false;
+  let resuming = false;
   let failure: Error | undefined;
   let wake: (() => void) | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -57,10 +58,13 @@ export async function* readFrames(
     failure ??= error;
     wake?.();
   };
+  const pauseIfFull = (): void => {
+    if (waitingBytes > READ_AHEAD_BYTES && !resuming && stream.readStatus === 'readable') stream.pause();
+  };
   const onMessage = (event: StreamMessageEvent): void => {
     chunks.push(event.data.subarray());
     waitingBytes += event.data.byteLength;
-    if (waitingBytes > READ_AHEAD_BYTES && stream.readStatus === 'readable') stream.pause();
+    pauseIfFull();
     wake?.();
   };
   const onEnd = (): void => {
@@ -123,8 +127,12 @@ export async function* readFrames(
       }
       if (failure !== undefined) throw failure;
       if (stream.readStatus === 'paused') {
-        // Hands over at once what has gathered in it meanwhile.
+        // Hands over at once what has gathered in it meanwhile. Paused from within that, a yamux stream would let the other
+        // side send on without end (libp2p 3.3): its own resuming comes last.
+        resuming = true;
         stream.resume();
+        resuming = false;
+        pauseIfFull();
         continue;
       }
       if (ended) {
