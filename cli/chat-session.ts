@@ -150,6 +150,14 @@ export async function runChatSession({
     }
   }
 
+  function showWaiting({ label }: Partner, waits: boolean): void {
+    show(
+      waits
+        ? `-- ${label} has not accepted you yet: your messages wait here --`
+        : `-- what waited here for ${label} goes on its way --`,
+    );
+  }
+
   const session: ChatSession = {
     get partner() {
       return partner;
@@ -185,7 +193,8 @@ export async function runChatSession({
       );
       for (const { id } of messages) shown.delete(id);
       showMessages(messages);
-      if (messages.length === 0) show(NOT_MET);
+      if (found.waiting) showWaiting(partner, true);
+      else if (messages.length === 0) show(NOT_MET);
     },
     lastFailed: () => lastFailed,
   };
@@ -235,6 +244,10 @@ export async function runChatSession({
         if (event.change === 'received') show(`* ${displayName(event)} wants to write to you: /requests`);
         break;
       case 'contact':
+        if (event.waiting !== undefined) {
+          if (event.peerId === partner?.peerId) showWaiting(partner, event.waiting);
+          break;
+        }
         if (event.change !== 'changed') show(`-- friend ${event.change}: ${shortPeerId(event.peerId)} --`);
         if (event.peerId === partner?.peerId) await lookAtKey();
         break;

@@ -22,8 +22,8 @@ export interface FakeDaemon {
   ask(from: string, text: string): void;
   /** An own message reaches a state. */
   reach(id: string, state: 'stored' | 'delivered' | 'read'): void;
-  /** Something about somebody changes. */
-  changeContact(peerId: string): void;
+  /** Something about somebody changes, or whether messages to them wait. */
+  changeContact(peerId: string, waiting?: boolean): void;
   messages: MessageView[];
   /** Ids up to which messages were marked as read, in order. */
   marked: string[];
@@ -106,7 +106,7 @@ export async function fakeDaemon(overrides: Partial<ControlOperations> = {}): Pr
     receive: fake.receive,
     ask: fake.ask,
     reach: fake.reach,
-    changeContact: (peerId) => emit({ type: 'contact', peerId, change: 'changed' }),
+    changeContact: (peerId, waiting) => emit({ type: 'contact', peerId, change: 'changed', waiting }),
     messages: fake.messages,
     marked: fake.marked,
     get readers() {

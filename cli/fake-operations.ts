@@ -164,6 +164,7 @@ export function fakeOperations(emit: (event: FakeEvent) => void): {
       mailboxes: [],
       certificate: null,
       source: 'phonebook',
+      waiting: false,
       warning: null,
       keyChange: null,
       blocked: false,

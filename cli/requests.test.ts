@@ -1,15 +1,39 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { runCli } from './cli-process.ts';
+import type { ControlOperations, OperationResult } from '../protocols/control/contract.ts';
+import { runCli, spawnCli } from './cli-process.ts';
 import { fakeDaemon } from './fake-daemon.ts';
 import type { FakeDaemon } from './fake-daemon.ts';
 
-async function open(t: TestContext): Promise<{
+const ID = '01890a5d-ac96-774b-bcce-b302099a8057';
+
+const BEN: OperationResult<'whois'> = {
+  peerId: '12D3KooWben',
+  name: 'ben',
+  petname: null,
+  online: true,
+  lastSeenAt: null,
+  connected: null,
+  verified: false,
+  multiaddrs: [],
+  mailboxes: [],
+  certificate: null,
+  source: 'phonebook',
+  waiting: false,
+  warning: null,
+  keyChange: null,
+  blocked: false,
+};
+
+async function open(
+  t: TestContext,
+  overrides: Partial<ControlOperations> = {},
+): Promise<{
   daemon: FakeDaemon;
   tincan: (args: string[], input?: string) => ReturnType<typeof runCli>;
 }> {
-  const daemon = await fakeDaemon();
+  const daemon = await fakeDaemon(overrides);
   t.after(() => daemon.remove());
   return {
     daemon,
@@ -80,4 +104,27 @@ void test('in the chat, a request is announced, shown and decided', async (t) =>
   );
   assert.match(stdout, /^! ben has not asked/m);
   assert.equal(code, 1);
+});
+
+void test('who has to accept the user first is said by whois, by send and in the chat', async (t) => {
+  const { daemon, tincan } = await open(t, {
+    send: () => ({ id: ID, state: 'queued', to: BEN.peerId, failure: 'it waits for ben\u001b' }),
+    whois: () => ({ ...BEN, waiting: true }),
+  });
+  assert.match((await tincan(['whois', 'ben'])).stdout, /^waiting {2,}has not accepted you yet/m);
+  const sent = await tincan(['send', 'ben', 'hello']);
+  assert.equal(sent.code, 0);
+  assert.match(sent.stdout, /^queued here {2}[-0-9a-f]{36}\n$/);
+  assert.equal(sent.stderr, 'tincan: it waits for ben\\x1b\n');
+  const chat = spawnCli(t, ['chat', 'ben', '--data-dir', daemon.dataDir]);
+  await chat.printed(/^-- ben has not accepted you yet: your messages wait here --$/m);
+  assert.doesNotMatch(chat.stdout, /who does not know you/);
+  daemon.changeContact('12D3KooWmallory', false);
+  daemon.changeContact(BEN.peerId, false);
+  await chat.printed(/-- what waited here for ben goes on its way --\n$/);
+  daemon.changeContact(BEN.peerId, true);
+  await chat.printed(/way --\n-- ben has not accepted you yet: your messages wait here --\n$/);
+  chat.child.stdin.end();
+  assert.equal(await chat.exited, 0);
+  assert.equal(chat.stdout.match(/goes on its way/g)!.length, 1);
 });

@@ -125,6 +125,7 @@ void test('chat: what is typed to a name in question is not sent', async (t) => 
       mailboxes: [],
       certificate: null,
       source: 'contact',
+      waiting: false,
       warning: 'the key behind the name ben has changed',
       keyChange,
       blocked: true,

@@ -61,6 +61,7 @@ async function world(t: TestContext): Promise<World> {
       contacts: () => store.operations['contacts.list']().map(({ peer }) => peer),
       onContact: async (peer) => void told.push(`${names[peer]} is a contact`),
       onRequest: (peer, change) => told.push(`request of ${names[peer]} ${change}`),
+      onWaiting: (peer, waits) => told.push(`${waits ? 'waiting' : 'not waiting'} for ${names[peer]}`),
       onBlock: (peer) => told.push(`block of ${names[peer]} changed`),
     });
   const self: World = {
@@ -165,7 +166,7 @@ void test('a right to deposit is kept if it is one, and ends our waiting and the
   await quiet();
   await known.decisions.pending(ada);
   assert.equal(known.keepsUsWaiting(ada), true);
-  assert.deepEqual(told, ['stand aside for ada, queue again']);
+  assert.deepEqual(told, ['waiting for ada', 'stand aside for ada, queue again']);
   for (const bad of [new Uint8Array(7), await capabilityOf(eveKey, ben), await capabilityOf(adaKey, eve)]) {
     await known.decisions.depositCapability(ada, bad);
     assert.equal(known.capabilityFrom(ada), undefined);
@@ -175,7 +176,7 @@ void test('a right to deposit is kept if it is one, and ends our waiting and the
   await known.decisions.depositCapability(ada, good);
   assert.deepEqual(known.capabilityFrom(ada), Buffer.from(good));
   assert.equal(known.keepsUsWaiting(ada), false);
-  assert.deepEqual(told.slice(1), ['ada is present', 'greet ada']);
+  assert.deepEqual(told.slice(2), ['not waiting for ada', 'ada is present', 'greet ada']);
   assert.deepEqual((await self.restart()).capabilityFrom(ada), Buffer.from(good));
   told.length = 0;
   await known.decisions.depositCapability(ada, good);

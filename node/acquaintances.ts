@@ -44,6 +44,8 @@ export interface AcquaintancesInit {
   onContact: (peer: string) => Promise<void>;
   /** What strangers ask for has changed. */
   onRequest: (peer: string, change: 'received' | 'accepted' | 'declined') => void;
+  /** Our messages to somebody wait for their person to accept us, or do not any more. */
+  onWaiting: (peer: string, waits: boolean) => void;
   /** A block came or went: mailboxes are to be told, and streams closed. */
   onBlock: (peer: string) => void;
 }
@@ -111,10 +113,13 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
   const readRequests = async (): Promise<void> => {
     requests = await store.call('requests.list', undefined);
   };
+  const keepsUsWaiting = (peer: string): boolean => standings.get(peer)?.waitsMs !== undefined;
   const readStanding = async (peer: string): Promise<void> => {
     const standing = await store.call('standings.of', { peer });
+    const waited = keepsUsWaiting(peer);
     if (standing === undefined) standings.delete(peer);
     else standings.set(peer, standing);
+    if (keepsUsWaiting(peer) !== waited) init.onWaiting(peer, !waited);
   };
   await readRequests();
   for (const { peer, standing } of await store.call('standings.list', undefined))
@@ -122,7 +127,6 @@ export async function acquaintances(init: AcquaintancesInit): Promise<Acquaintan
 
   const isContact = (peer: string): boolean => init.contacts().includes(peer);
   const isBlocked = (peer: string): boolean => standings.get(peer)?.decision?.kind === 'blocked';
-  const keepsUsWaiting = (peer: string): boolean => standings.get(peer)?.waitsMs !== undefined;
 
   /** Runs in the background; what fails is done again at the next occasion. */
   const inBackground = (what: string, peer: string, act: () => Promise<unknown>): void => {

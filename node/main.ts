@@ -220,6 +220,9 @@ async function runUnlocked(
       touch.met(peerId);
       events.append({ type: 'request', peerId, name: directory.certifiedName(peerId), change });
     },
+    onWaiting(peerId, waiting) {
+      events.append({ type: 'contact', peerId, change: 'changed', waiting });
+    },
     onBlock(peerId) {
       events.append({ type: 'contact', peerId, change: 'changed' });
       if (known.isBlocked(peerId)) chats.close(peerId);

@@ -43,6 +43,7 @@ export async function run(
     );
     return EXIT.timeout;
   }
+  if (failure !== null) note(`tincan: ${safeLine(failure)}`);
   return EXIT.ok;
 }
 

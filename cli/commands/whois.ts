@@ -22,6 +22,7 @@ export async function run(
     ...(found.petname === null ? [] : [['petname', safeLine(found.petname)]]),
     ['presence', describePresence(found, now)],
     ['key', describeKey(found)],
+    ...(found.waiting ? [['waiting', 'has not accepted you yet: your messages wait here']] : []),
     ['known from', found.source],
     ...(certificate === null
       ? []

@@ -50,7 +50,8 @@ scenario(
     const { signal } = town;
     const { ada, ben } = await strangers(town);
     const events = ben.client.events({ signal });
-    await events.opened;
+    const adas = ada.client.events({ signal });
+    await Promise.all([events.opened, adas.opened]);
     const long = await ada.send('ben', 'x'.repeat(1025));
     await ada.reached(long, 'failed');
     assert.match(
@@ -77,13 +78,16 @@ scenario(
       { signal, timeoutMs: 1500 },
     );
     for (const id of later) await ada.reached(id, 'queued');
+    assert.equal((await ada.client.call('whois', { who: 'ben' }, { signal })).waiting, true);
+    const fifth = await ada.client.call('send', { to: 'ben', text: 'fifth' }, { signal });
+    assert.match(fifth.failure!, /^it waits for ben to accept you/);
     assert.deepEqual(await ben.inbox(), []);
     const before = await ben.client.call('status', {}, { signal });
     assert.deepEqual([before.unread, before.requests], [0, 1]);
 
     const contact = await ben.client.call('accept', { who: 'ada', petname: 'Ada L.' }, { signal });
     assert.equal(contact.petname, 'Ada L.');
-    assert.deepEqual(await ben.texts(4), ['it is me', 'second', 'third', 'fourth']);
+    assert.deepEqual(await ben.texts(5), ['it is me', 'second', 'third', 'fourth', 'fifth']);
     for (const id of later) await ada.reached(id, 'delivered');
     assert.equal((await ben.client.call('status', {}, { signal })).requests, 0);
     await ben.send('Ada L.', 'welcome', 'delivered');
@@ -93,10 +97,20 @@ scenario(
       if (event.type === 'request') seen.push(`${event.change} of ${event.name}`);
       if (event.type === 'message') {
         seen.push(event.message.text);
-        if (event.message.text === 'fourth') break;
+        if (event.message.text === 'fifth') break;
       }
     }
-    assert.deepEqual(seen, ['received of ada', 'accepted of ada', 'it is me', 'second', 'third', 'fourth']);
+    const words = ['it is me', 'second', 'third', 'fourth', 'fifth'];
+    assert.deepEqual(seen, ['received of ada', 'accepted of ada', ...words]);
+    const waited: unknown[] = [];
+    for await (const event of adas) {
+      if (event.type === 'contact' && event.waiting !== undefined) waited.push([event.peerId, event.waiting]);
+      if (event.type === 'message' && event.message.text === 'welcome') break;
+    }
+    assert.deepEqual(waited, [
+      [ben.peerId, true],
+      [ben.peerId, false],
+    ]);
   },
 );
 

@@ -78,7 +78,8 @@ export function messageOperations(
         clearTimeout(late);
         signal.removeEventListener('abort', gone);
       }
-      if (failure === null && !hasReached(state, wait)) failure = whyWaiting(peer);
+      const isStuck = !hasReached(state, 'stored') && acquaintances.keepsUsWaiting(peer);
+      if (failure === null && (isStuck || !hasReached(state, wait))) failure = whyWaiting(peer);
       return { id: committed.idAt(0), state, to: peer, failure };
     } finally {
       committed.untrack();

@@ -115,6 +115,7 @@ export function peopleOperations(
                 expiresAt: new Date(found.certificate.expiresMs).toISOString(),
               },
         source: found.source,
+        waiting: acquaintances.keepsUsWaiting(found.peerId),
         warning: found.warning,
         keyChange: keyChangeOrNull(found.change),
         blocked: found.blocked,

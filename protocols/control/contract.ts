@@ -122,6 +122,10 @@ const Blocked = z
     'Whether sending to what was asked for is refused: the name is in question until the user decides',
   );
 
+const Waiting = z
+  .boolean()
+  .describe('Whether their person has to accept this user before they take more messages');
+
 export const Whois = Peer.extend({
   multiaddrs: z.array(Multiaddr),
   mailboxes: z.array(Multiaddr),
@@ -129,6 +133,7 @@ export const Whois = Peer.extend({
   source: z
     .enum(['contact', 'phonebook', 'dht', 'invite', 'connection', 'peer-id'])
     .describe('Where the answer came from'),
+  waiting: Waiting,
   warning: z.string().nullable().describe('Set when a name this daemon has pinned now names another key'),
   keyChange: KeyChange.nullable().describe('A change that this peer has to do with, not decided yet'),
   blocked: Blocked,
@@ -137,9 +142,7 @@ export const Whois = Peer.extend({
 export const Contact = Peer.extend({
   addedAt: Time,
   unread: z.int(),
-  waiting: z
-    .boolean()
-    .describe('Whether their person has to accept this user before they take more messages'),
+  waiting: Waiting,
   keyChange: KeyChange.nullable().describe('A change that this peer has to do with, not decided yet'),
 });
 
@@ -304,6 +307,7 @@ export const Event = z.discriminatedUnion('type', [
     cursor: Cursor,
     peerId: PeerId,
     change: z.enum(['added', 'removed', 'changed']),
+    waiting: Waiting.optional().describe('Set when nothing else has changed, also of who is no contact'),
   }),
   z
     .object({
