@@ -8,6 +8,7 @@ import { measure } from './figure.ts';
 import type { Figure, Measured } from './figure.ts';
 import { footprints } from './footprint.ts';
 import { liveFigures } from './live.ts';
+import { mailboxPathFigures } from './mailbox-path.ts';
 import { mailboxFigures } from './mailbox.ts';
 import { sealingFigures } from './sealing.ts';
 import { startupFigures } from './startup.ts';
@@ -15,7 +16,7 @@ import { markdown, table } from './table.ts';
 import { unlockFigures } from './unlock.ts';
 
 /*
- * npm run bench -- [--only live,mailbox,sealing,startup,unlock,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
+ * npm run bench -- [--only live,mailbox,mailbox-path,sealing,startup,unlock,footprint] [--runs 5] [--json bench-results.json] [--markdown FILE]
  *
  * Builds the package's programs and starts them, measures each figure in turn with its floors, prints a table, writes a JSON file. `--markdown docs/figures.md` is how
  * that page was made.
@@ -24,6 +25,7 @@ import { unlockFigures } from './unlock.ts';
 const GROUPS: Record<string, (stack: AsyncDisposableStack) => Promise<Figure[]>> = {
   live: liveFigures,
   mailbox: mailboxFigures,
+  'mailbox-path': mailboxPathFigures,
   sealing: sealingFigures,
   startup: startupFigures,
   unlock: unlockFigures,
