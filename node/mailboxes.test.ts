@@ -48,7 +48,17 @@ async function world(
     stocks.set(peerId, prekeys[index]!);
     addresses.push({ peerId, multiaddrs: ['/ip4/192.0.2.1/tcp/1'] });
   }
+  /** Takes that a mailbox was serving at the same time, and the most there were. */
+  const taking = { now: 0, most: 0 };
   const take = async (stock: Prekeys) => {
+    taking.most = Math.max(taking.most, ++taking.now);
+    try {
+      return await answerTake(stock);
+    } finally {
+      taking.now--;
+    }
+  };
+  const answerTake = async (stock: Prekeys) => {
     if (stock === 'none') {
       const reason = PrekeysRefused_Reason.NONE;
       return { type: 'prekeys-refused' as const, reason, retryAfterMs: 0, detail: '' };
@@ -122,6 +132,7 @@ async function world(
     verified,
     stop,
     blobs,
+    taking,
     deposit: () => box.deposit(recipient.peerId, frames, { signal }),
   };
 }
@@ -161,6 +172,20 @@ void test('a prekey is taken from the next mailbox when one has none, or one tha
   const { deposit, blobs } = await world(t, [{}, {}, {}], ['none', "somebody else's", 'good']);
   await deposit();
   assert.ok(readSealed(blobs[0]!).opening);
+});
+
+void test('of one mailbox, prekeys are taken one after the other', async (t) => {
+  const { box, taking } = await world(t, [{ status: Status.STORED }]);
+  const others = await Promise.all([person(), person(), person()]);
+  // They are not theirs, and nothing is sealed to them.
+  const refused = await Promise.allSettled(
+    others.map(({ peerId }) => box.deposit(peerId, [Uint8Array.of(1)], { signal })),
+  );
+  assert.deepEqual(
+    refused.map(({ status }) => status),
+    ['rejected', 'rejected', 'rejected'],
+  );
+  assert.equal(taking.most, 1);
 });
 
 void test('nothing can be sealed without a prekey, and who reads the reason knows what it waits for', async (t) => {

@@ -74,6 +74,8 @@ interface OpenDepositor extends MailboxAddress {
 export function mailboxes(init: MailboxesInit): Mailboxes {
   const { host, nowMs, log } = init;
   const depositors = new Map<string, OpenDepositor>();
+  /** The last take of each mailbox that has not ended. */
+  const takes = new Map<string, Promise<void>>();
   /** What was sealed last for a peer, until a mailbox has taken it. */
   const refused = new Map<string, SealedContent & { content: Uint8Array }>();
 
@@ -125,15 +127,30 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
     return connection.newStream(MAILBOX_PROTOCOL, { signal });
   };
 
+  /** One at a time of each mailbox: it serves few streams of a connection, and deposits want theirs. */
+  const inTurn = <Result>(mailbox: string, take: () => Promise<Result>): Promise<Result> => {
+    const mine = (takes.get(mailbox) ?? Promise.resolve()).then(take);
+    const settled = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    takes.set(mailbox, settled);
+    void settled.then(() => {
+      if (takes.get(mailbox) === settled) takes.delete(mailbox);
+    });
+    return mine;
+  };
+
   /** One prekey of a peer, from the first of its mailboxes that has one. */
   const takePrekey = async (peer: string, { signal }: { signal: AbortSignal }): Promise<Prekey> => {
     const owner = peerIdOf(peer);
     const errors: Error[] = [];
     for (const address of await init.mailboxesOf(peer, { signal })) {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(TAKE_TIMEOUT_MS)]);
-      const client = prekeysClient({ openStream: () => streamTo(address, limit) });
       try {
-        const { prekey } = await client.take(owner, { signal: limit });
+        const { prekey } = await inTurn(address.peerId, () => {
+          const limit = AbortSignal.any([signal, AbortSignal.timeout(TAKE_TIMEOUT_MS)]);
+          return prekeysClient({ openStream: () => streamTo(address, limit) }).take(owner, { signal: limit });
+        });
         return await openPrekey(prekey, { owner, nowMs: nowMs() });
       } catch (error) {
         signal.throwIfAborted();
