@@ -148,7 +148,7 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
     for (const address of await init.mailboxesOf(peer, { signal })) {
       try {
         const { prekey } = await inTurn(address.peerId, () => {
-          const limit = AbortSignal.any([signal, AbortSignal.timeout(TAKE_TIMEOUT_MS)]);
+          const limit = AbortSignal.any([init.signal, signal, AbortSignal.timeout(TAKE_TIMEOUT_MS)]);
           return prekeysClient({ openStream: () => streamTo(address, limit) }).take(owner, { signal: limit });
         });
         return await openPrekey(prekey, { owner, nowMs: nowMs() });
