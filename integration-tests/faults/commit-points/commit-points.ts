@@ -122,12 +122,15 @@ export async function commitPoints(options: CommitPointsOptions): Promise<Commit
   for (const kill of wanted.slice(0, options.sample?.kills)) {
     const from = performance.now();
     let where: string | undefined;
+    const inVain: string[] = [];
     for (const passage of kill.passages.slice(0, TRIES)) {
-      if (await killAt(kill, passage, cast)) where = passage.step.name;
+      const { died, failure } = await killAt(kill, passage, cast);
+      if (died) where = passage.step.name;
       if (where !== undefined) break;
+      inVain.push(failure === undefined ? passage.step.name : `${passage.step.name}: ${failure}`);
     }
     (where === undefined ? missed : killed).push(nameOf(kill));
-    const outcome = where === undefined ? 'not passed' : `killed (${where})`;
+    const outcome = where === undefined ? `not passed (${inVain.join('; ')})` : `killed (${where})`;
     log(`${nameOf(kill)}: ${outcome}, ${Math.round(performance.now() - from)} ms`);
     if (ledger.violations.length > 0) {
       ledger.violated(`that was when somebody was killed at: ${nameOf(kill)}`);
@@ -231,17 +234,24 @@ async function pointsOf(cast: Cast): Promise<PointsOfAll> {
   return Object.fromEntries(await Promise.all(entries)) as PointsOfAll;
 }
 
-/** Plays a step in which somebody is killed at a point, and is started again. False when the point was not passed. */
-async function killAt({ victim, point }: Kill, { step, atStart }: Passage, cast: Cast): Promise<boolean> {
+/** Plays a step in which somebody is killed at a point, and is started again; what ended it, when it did not end well. */
+async function killAt(
+  { victim, point }: Kill,
+  { step, atStart }: Passage,
+  cast: Cast,
+): Promise<{ died: boolean; failure: string | undefined }> {
   for (const player of PLAYERS) await cast.up(player);
   const program = programOf(cast, victim);
   await program.tell({ type: atStart ? 'arm-at-start' : 'arm', point, occurrence: 1, action: 'kill' });
   const over = new AbortController();
   const signal = AbortSignal.any([cast.signal, over.signal]);
   let played = false;
+  let failure: string | undefined;
   const playing = step
     .play({ ...cast, signal })
-    .catch(() => undefined)
+    .catch((error: unknown) => {
+      failure = (error as Error).message;
+    })
     .finally(() => {
       played = true;
     });
@@ -266,7 +276,7 @@ async function killAt({ victim, point }: Kill, { step, atStart }: Passage, cast:
   }
   over.abort();
   await playing;
-  return died;
+  return { died, failure };
 }
 
 /** Waits until all is delivered, and compares what everybody has. */
