@@ -15,6 +15,8 @@ export interface FuzzInit {
   minutes?: number | undefined;
   /** A decoder, or a subject for all of its decoders. Default: all there are. */
   only?: string | undefined;
+  /** Only the decoders of what people trust in, each until it got its subject's `leastInputs`. */
+  leastOnly?: boolean | undefined;
   /** Of a failure: leads to its input at once. Needs `only`. */
   path?: string | undefined;
   /** Threads at work, default 2. */
@@ -114,12 +116,11 @@ const SHORTEST_SHARE_MS = 200;
  * @throws the signal's reason
  */
 export async function fuzz(init: FuzzInit): Promise<FuzzReport> {
-  const { seed, inputs, minutes, only, path, threads = 2, signal, log } = init;
+  const { seed, inputs, minutes, only, leastOnly = false, path, threads = 2, signal, log } = init;
   const startedMs = performance.now();
-  const decoders = (await leastInputs(only)).map(({ name, least }) => ({
-    name,
-    least: Math.min(least, inputs),
-  }));
+  const decoders = (await leastInputs(only))
+    .filter(({ least }) => least > 0 || !leastOnly)
+    .map(({ name, least }) => ({ name, least: Math.min(least, inputs) }));
   if (decoders.length === 0) throw new RangeError(`there is no decoder ${only}`);
   const deadlineMs = minutes === undefined ? undefined : startedMs + minutes * 60_000;
   const reports = new Map<string, DecoderReport>();
@@ -159,16 +160,19 @@ export async function fuzz(init: FuzzInit): Promise<FuzzReport> {
   };
 
   const leastOf = new Map(decoders.map(({ name, least }) => [name, least]));
-  const everyInput = (): number => inputs;
-  await turn(below(everyInput), everyInput, deadlineMs === undefined ? 1 : EQUAL_SHARE);
-  if (deadlineMs !== undefined && path === undefined) {
-    while (
-      await turn(
-        below(({ least }) => least),
-        (name) => leastOf.get(name)!,
-      )
+  const towardsLeast = (part?: number): Promise<boolean> =>
+    turn(
+      below(({ least }) => least),
+      (name) => leastOf.get(name)!,
+      part,
     );
-    while (await turn(below(everyInput), everyInput));
+  const everyInput = (): number => inputs;
+  const towardsAll = (part?: number): Promise<boolean> => turn(below(everyInput), everyInput, part);
+  if (leastOnly) await towardsLeast();
+  else await towardsAll(deadlineMs === undefined ? 1 : EQUAL_SHARE);
+  if (deadlineMs !== undefined && path === undefined) {
+    while (await towardsLeast());
+    while (!leastOnly && (await towardsAll()));
   }
 
   const all = decoders.map(({ name }) => reports.get(name)!);

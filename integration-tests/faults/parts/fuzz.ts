@@ -32,7 +32,7 @@ export const fuzz: Part = {
         {
           name: 'decoders of what people trust in; inputs of the one that got the fewest',
           value: `${given.length}; ${Math.min(...given.map(({ inputs }) => inputs)).toLocaleString('en')}`,
-          asked: `${Math.max(...given.map(({ least }) => least)).toLocaleString('en')} each, in a run of an hour`,
+          asked: `${Math.max(...given.map(({ least }) => least)).toLocaleString('en')} each: npm run test:fuzz -- --least`,
         },
       ],
     };
