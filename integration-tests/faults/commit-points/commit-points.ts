@@ -219,6 +219,8 @@ async function discover(cast: Cast, steps: readonly Step[]): Promise<{ kills: Ki
       }
     }
   }
+  const isLengthy = ({ step }: Passage): number => (step.lengthy === true ? 1 : 0);
+  for (const { passages } of found.values()) passages.sort((a, b) => isLengthy(a) - isLengthy(b));
   const all = [...daemonOperations(), ...bootstrapOperations()];
   const unused = all.filter((operation) => !used.has(operation) && !(operation in NOT_FOR_EVERYDAY));
   return { kills: [...found.values()], unused };

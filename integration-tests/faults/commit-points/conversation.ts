@@ -46,6 +46,8 @@ type Person = 'ada' | 'ben';
 /** A piece of a conversation that uses one part of the programs. It can be played again and again. */
 export interface Step {
   name: string;
+  /** Played for points that no shorter one passes. */
+  lengthy?: true;
   play(cast: Cast): Promise<void>;
 }
 
@@ -97,6 +99,14 @@ async function exchange(cast: Cast): Promise<void> {
   const fromBen = await say(cast, 'ben');
   await reached(cast, 'ada', fromAda, 'delivered', 'read');
   await reached(cast, 'ben', fromBen, 'delivered', 'read');
+}
+
+/** Makes somebody a contact who is none, as after the death of who took them off. */
+async function befriend(daemon: Daemon, other: Daemon, { signal }: { signal: AbortSignal }): Promise<void> {
+  const { contacts } = await daemon.client.call('contacts', {}, { signal });
+  if (contacts.some(({ peerId }) => peerId === other.peerId)) return;
+  const petname = `friend${other.peerId.slice(-4)}`;
+  await daemon.client.call('addContact', { who: other.peerId, petname }, { signal });
 }
 
 /** Gives back the name somebody has, and claims one that nobody ever had. */
@@ -179,12 +189,9 @@ export const STEPS: readonly Step[] = [
   {
     name: 'friends',
     async play({ ada, ben, signal }) {
-      const add = { who: ben.peerId, petname: 'benny' };
-      const { contacts } = await ada.client.call('contacts', {}, { signal });
-      const isFriend = contacts.some(({ peerId }) => peerId === ben.peerId);
-      if (!isFriend) await ada.client.call('addContact', add, { signal });
+      await befriend(ada, ben, { signal });
       await ada.client.call('removeContact', { who: ben.peerId }, { signal });
-      await ada.client.call('addContact', add, { signal });
+      await befriend(ada, ben, { signal });
       for (const verified of [true, false])
         await ada.client.call('verify', { who: ben.peerId, verified }, { signal });
     },
@@ -325,6 +332,34 @@ export const STEPS: readonly Step[] = [
         async () => (await metric(bootstrap, 'tincan_mailbox_blobs')) === 0,
         { signal },
       );
+    },
+  },
+  {
+    name: 'new sessions',
+    lengthy: true,
+    async play(cast) {
+      for (const [from, to] of [
+        ['ada', 'ben'],
+        ['ben', 'ada'],
+      ] as const) {
+        // Who was started anew seals in a new session.
+        await down(cast[from].program);
+        await cast.up(from);
+        await down(cast[to].program);
+        const id = await say(cast, from);
+        await reached(cast, from, id, 'stored', 'delivered');
+        await cast.up(to);
+        await reached(cast, from, id, 'delivered');
+        await waitFor(
+          'the mailbox to be empty',
+          async () => (await metric(cast.bootstrap, 'tincan_mailbox_blobs')) === 0,
+          { signal: cast.signal },
+        );
+        // That it was opened is told on the next stream.
+        await down(cast[from].program);
+        await cast.up(from);
+        await reached(cast, to, await say(cast, to), 'delivered', 'read');
+      }
     },
   },
   restart('ada'),
