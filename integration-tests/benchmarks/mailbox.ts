@@ -4,7 +4,9 @@ import { addressOf, openPrograms } from './programs.ts';
 
 /** A short message, sealed: the smallest class that blobs are padded to. */
 const BLOB_BYTES = 1024;
-const BLOBS = 60_000;
+
+/** Six turns of both figures are less than the half gigabyte that one address may leave at once. */
+const BLOBS = 40_000;
 
 /** Mailboxes that deposits are spread over. */
 const RECIPIENTS = 200;
@@ -23,10 +25,10 @@ export const OPEN_LIMITS = [
 /** Deposits and drains at the mailbox of a bootstrap node, against a process that only writes the rows. */
 export async function mailboxFigures(stack: AsyncDisposableStack): Promise<Figure[]> {
   const programs = stack.use(await openPrograms());
-  const to = addressOf(await programs.bootstrap(OPEN_LIMITS));
   const rows = stack.use(benchProcess('floor-rows.ts'));
   const figures: Figure[] = [];
   for (const count of [1, 50]) {
+    const to = addressOf(await programs.bootstrap(OPEN_LIMITS));
     const peers = stack.use(benchProcess('light-peers.ts'));
     const recipients = stack.use(benchProcess('light-peers.ts'));
     const depositors = await peers.call<string[]>('connect', { to, count });
