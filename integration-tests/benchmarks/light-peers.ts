@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { noise } from '@chainsafe/libp2p-noise';
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { generateKeyPair } from '@libp2p/crypto/keys';
@@ -19,6 +20,9 @@ import { serveBench } from './bench-process.ts';
 
 const KEEP_MS = 3600_000;
 
+const DIALS = 20;
+const DIAL_AGAIN_MS = 250;
+
 /** Deposits handed over at a time. */
 const WAVE = 4096;
 
@@ -31,6 +35,19 @@ async function lightPeer(privateKey: Ed25519PrivateKey) {
     connectionMonitor: { enabled: false },
     services: { identify: identify() },
   });
+}
+
+/** A node takes so many connections a second from one address; who is turned away tries again. */
+async function dialPatiently(peer: LightPeer, to: string): Promise<void> {
+  for (let left = DIALS; ; left--) {
+    try {
+      await peer.dial(multiaddr(to));
+      return;
+    } catch (error) {
+      if (left === 0) throw error;
+      await delay(DIAL_AGAIN_MS);
+    }
+  }
 }
 
 type LightPeer = Awaited<ReturnType<typeof lightPeer>>;
@@ -67,7 +84,7 @@ serveBench({
     for (let made = 0; made < count; made++) {
       const privateKey = await generateKeyPair('Ed25519');
       const peer = await lightPeer(privateKey);
-      await peer.dial(multiaddr(to));
+      await dialPatiently(peer, to);
       peers.push(peer);
       keys.push(privateKey);
     }
