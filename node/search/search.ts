@@ -141,7 +141,14 @@ export function searchService(init: SearchInit): Search {
         }
       };
       const startedMs = performance.now();
-      await patiently(() => indexUpTo(() => newestRow, signal));
+      // What arrives meanwhile is not chased: whoever starts has a mailbox to empty, and a search catches up by itself.
+      let newestAtStart = Infinity;
+      await patiently(() =>
+        indexUpTo(() => {
+          newestAtStart = Math.min(newestAtStart, newestRow);
+          return newestAtStart;
+        }, signal),
+      );
       log('indexed %d messages in %d ms', indexedTo, Math.round(performance.now() - startedMs));
       while (!signal.aborted) {
         await news.promise;
