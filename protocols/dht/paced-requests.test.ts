@@ -73,3 +73,38 @@ void test('a stream is not read from while requests of it wait, and does not loo
   await settled(() => seen.length === 2);
   there.abort(new Error('done'));
 });
+
+void test('a stream that has more at once when it is resumed is not paused from within that', async () => {
+  let handler: StreamHandler | undefined;
+  const registrar = pacedRegistrar({
+    handle: async (_protocol: string, given: StreamHandler) => {
+      handler = given;
+    },
+  } as never);
+  await registrar.handle('/x', () => undefined);
+  const [there, here] = await streamPair();
+  await handler!(here, { remoteAddr: multiaddr('/ip4/192.0.2.1/tcp/1') } as never);
+  let resuming = false;
+  const [pause, resume] = [here.pause.bind(here), here.resume.bind(here)];
+  here.pause = () => {
+    assert.ok(!resuming);
+    pause();
+  };
+  here.resume = () => {
+    resuming = true;
+    resume();
+    resuming = false;
+  };
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  };
+  there.send(encodeFrames([Uint8Array.of(1)]));
+  await until(() => here.readStatus === 'paused');
+  there.send(encodeFrames([Uint8Array.of(2)]));
+  await until(() => here.readBufferLength > 0);
+  here.send(Uint8Array.of(1));
+  await until(() => here.readBufferLength === 0 && here.readStatus === 'paused');
+  here.send(Uint8Array.of(2));
+  await until(() => here.readStatus === 'readable');
+  there.abort(new Error('done'));
+});

@@ -68,17 +68,27 @@ export function pacedRegistrar(
     const frames = new FrameDecoder(DHT_MESSAGE_LIMITS.maxRequestBytes);
     /** Requests that have come and are not answered. */
     let unanswered = 0;
+    let resuming = false;
+    const pauseIfBusy = (): void => {
+      if (unanswered > 0 && !resuming && stream.readStatus === 'readable') stream.pause();
+    };
     stream.addEventListener('message', ({ data }) => {
       try {
         unanswered += frames.push(data.subarray()).length;
       } catch {
         // What is malformed ends the stream: see `guardStream`.
       }
-      if (unanswered > 0 && stream.readStatus === 'readable') stream.pause();
+      pauseIfBusy();
     });
     const drained = (): void => {
       unanswered--;
-      if (unanswered <= 0 && stream.readStatus === 'paused') stream.resume();
+      if (unanswered <= 0 && stream.readStatus === 'paused') {
+        // As in framing/streams.ts: paused from within resuming, a stream lets the other side send on without end.
+        resuming = true;
+        stream.resume();
+        resuming = false;
+        pauseIfBusy();
+      }
       stream.dispatchEvent(new Event('drain'));
     };
     stream.send = (data) => {
