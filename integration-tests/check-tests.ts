@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 
@@ -18,6 +18,9 @@ const FILE_MS = 240_000;
 /** Output of a failed file that is shown. */
 const SHOWN_CHARS = 60_000;
 
+/** Modules that one file of tests has compiled, the next need not: without types to strip, it starts a fifth sooner. */
+const COMPILE_CACHE = 'node_modules/.cache/tests';
+
 /** Runs test files with Node's runner, as many at a time as there are cores, and at least two: much of it is waiting. */
 export async function runTests(root: string, globPatterns: readonly string[]): Promise<TestOutcome> {
   const outcome: TestOutcome = { passed: 0, failed: 0, skipped: [], report: '' };
@@ -29,6 +32,7 @@ export async function runTests(root: string, globPatterns: readonly string[]): P
     cwd: root,
     globPatterns: [...globPatterns],
     concurrency: Math.max(2, availableParallelism()),
+    env: { NODE_COMPILE_CACHE: join(root, COMPILE_CACHE), ...process.env },
     timeout: FILE_MS,
   });
   for await (const { type, data } of stream as AsyncIterable<TestEvent>) {
