@@ -10,6 +10,7 @@ import type { Prekey } from '../protocols/mailbox/prekey.ts';
 import { prekeysClient } from '../protocols/mailbox/prekeys-client.ts';
 import { MAILBOX_PROTOCOL } from '../protocols/mailbox/protocol.ts';
 import type { Host } from './host.ts';
+import { inTurn } from './in-turn.ts';
 import { outgoingSessions } from './outgoing-sessions.ts';
 import type { OutgoingSessions, SealedContent } from './outgoing-sessions.ts';
 import { addressesOfPeer } from './peer-addresses.ts';
@@ -74,8 +75,8 @@ interface OpenDepositor extends MailboxAddress {
 export function mailboxes(init: MailboxesInit): Mailboxes {
   const { host, nowMs, log } = init;
   const depositors = new Map<string, OpenDepositor>();
-  /** The last take of each mailbox that has not ended. */
-  const takes = new Map<string, Promise<void>>();
+  /** One take of a prekey at a time: a mailbox serves few streams of a connection, and deposits want theirs. */
+  const mailboxInTurn = inTurn();
   /** What was sealed last for a peer, until a mailbox has taken it. */
   const refused = new Map<string, SealedContent & { content: Uint8Array }>();
 
@@ -127,27 +128,13 @@ export function mailboxes(init: MailboxesInit): Mailboxes {
     return connection.newStream(MAILBOX_PROTOCOL, { signal });
   };
 
-  /** One at a time of each mailbox: it serves few streams of a connection, and deposits want theirs. */
-  const inTurn = <Result>(mailbox: string, take: () => Promise<Result>): Promise<Result> => {
-    const mine = (takes.get(mailbox) ?? Promise.resolve()).then(take);
-    const settled = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    takes.set(mailbox, settled);
-    void settled.then(() => {
-      if (takes.get(mailbox) === settled) takes.delete(mailbox);
-    });
-    return mine;
-  };
-
   /** One prekey of a peer, from the first of its mailboxes that has one. */
   const takePrekey = async (peer: string, { signal }: { signal: AbortSignal }): Promise<Prekey> => {
     const owner = peerIdOf(peer);
     const errors: Error[] = [];
     for (const address of await init.mailboxesOf(peer, { signal })) {
       try {
-        const { prekey } = await inTurn(address.peerId, () => {
+        const { prekey } = await mailboxInTurn(address.peerId, () => {
           const limit = AbortSignal.any([init.signal, signal, AbortSignal.timeout(TAKE_TIMEOUT_MS)]);
           return prekeysClient({ openStream: () => streamTo(address, limit) }).take(owner, { signal: limit });
         });

@@ -5,6 +5,7 @@ import { openPrekey, PrekeyError } from '../protocols/mailbox/prekey.ts';
 import type { Prekey } from '../protocols/mailbox/prekey.ts';
 import { NONCE_BYTES } from '../protocols/mailbox/sealed.ts';
 import { keyedRate } from '../protocols/transport/keyed-rate.ts';
+import { inTurn } from './in-turn.ts';
 import { peerIdOf } from './peer-ids.ts';
 import { overwriteKeys } from './sessions/chain.ts';
 import { COINS_BYTES } from './sessions/hpke.ts';
@@ -80,25 +81,14 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
   const { store, privateKey, nowMs, log } = init;
-  const turns = new Map<string, Promise<unknown>>();
+  /** For each peer, each step starts from the state that the one before has committed. */
+  const peerInTurn = inTurn();
   const resealing = keyedRate(RESEALING_RATE);
   /** Peers to whom a session was opened since the start. One from before may be an old copy's, whose keys are spent. */
   const ofThisRun = new Set<string>();
   /** When the mailboxes of a peer had no prekey, when they may be asked again, and why there was none. */
   const refusals = new Map<string, { atMs: number; restMs: number; error: unknown }>();
   const lostIds = new Set<string>();
-
-  /** One at a time for each peer: each step starts from the state that the one before has committed. */
-  const inTurn = <Value>(peer: string, act: () => Promise<Value>): Promise<Value> => {
-    const done = (turns.get(peer) ?? Promise.resolve()).then(act);
-    const settled = done
-      .catch(() => undefined)
-      .finally(() => {
-        if (turns.get(peer) === settled) turns.delete(peer);
-      });
-    turns.set(peer, settled);
-    return done;
-  };
 
   const current = async (peer: string): Promise<OutgoingSession | undefined> => {
     const state = await store.call('sessions.outgoing', { peer });
@@ -207,7 +197,7 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
 
   return {
     seal: (peer, content, { signal, anew = false }) =>
-      inTurn(peer, async () => {
+      peerInTurn(peer, async () => {
         signal.throwIfAborted();
         const { session, usedPrekey } = await sessionFor(peer, { signal, anew });
         const { blob, session: next } = sealBlob(session, content, { nonce: randomBytes(NONCE_BYTES) });
@@ -222,7 +212,7 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
       }),
 
     opened: (peer, ids) =>
-      inTurn(peer, async () => {
+      peerInTurn(peer, async () => {
         const session = await current(peer);
         if (session?.opening === undefined) return;
         const id = hex(session.id);
@@ -230,7 +220,7 @@ export function outgoingSessions(init: OutgoingSessionsInit): OutgoingSessions {
       }),
 
     lost: (peer, ids) =>
-      inTurn(peer, async () => {
+      peerInTurn(peer, async () => {
         if ((await store.call('sessions.lost', { peer, ids })) === 0) return false;
         if (lostIds.size >= REMEMBERED) lostIds.clear();
         for (const id of ids) lostIds.add(hex(id));

@@ -5,6 +5,7 @@ import { PhonebookError } from '../protocols/phonebook/errors.ts';
 import { InvalidNameError, normaliseName } from '../protocols/phonebook/name.ts';
 import { ControlError } from '../protocols/control/errors.ts';
 import type { BootstrapLink } from './bootstrap-link.ts';
+import { inTurn } from './in-turn.ts';
 import type { NodeStore } from './store/operations.ts';
 
 const NAME_KEY = 'name';
@@ -109,15 +110,7 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
   });
 
   /** One request at a time to a phonebook: the answer to a claim must not overtake a release. */
-  const turns = new Map<string, Promise<unknown>>();
-  const inTurn = async <Result>(queue: string, act: () => Promise<Result>): Promise<Result> => {
-    const turn = (turns.get(queue) ?? Promise.resolve()).then(act);
-    turns.set(
-      queue,
-      turn.catch(() => undefined),
-    );
-    return turn;
-  };
+  const phonebookInTurn = inTurn();
 
   const setName = async (now: string | null): Promise<void> => {
     if (name === now) return;
@@ -224,7 +217,7 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
     const before = target;
     target = wanted;
     const outcomes = await Promise.allSettled(
-      links.map((link) => inTurn(link.peerId.toString(), () => claimFrom(link, wanted))),
+      links.map((link) => phonebookInTurn(link.peerId.toString(), () => claimFrom(link, wanted))),
     );
     if (outcomes.every(({ status }) => status === 'rejected')) {
       target = before;
@@ -248,7 +241,7 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
     await setName(null);
     const outcomes = await Promise.allSettled(
       links.map((link) =>
-        inTurn(link.peerId.toString(), async () => {
+        phonebookInTurn(link.peerId.toString(), async () => {
           await releaseAt(link);
           await releaseUnnotedAt(link);
         }),
@@ -270,11 +263,11 @@ export async function ownName(init: OwnNameInit): Promise<OwnName> {
     get certificate() {
       return proofs()[0]?.bytes ?? new Uint8Array(0);
     },
-    claimAt: (link) => inTurn(link.peerId.toString(), () => settleAt(link)),
+    claimAt: (link) => phonebookInTurn(link.peerId.toString(), () => settleAt(link)),
     claim: async (given) => {
       const wanted = checkName(given);
-      return inTurn('user', () => claim(wanted));
+      return phonebookInTurn('user', () => claim(wanted));
     },
-    release: () => inTurn('user', release),
+    release: () => phonebookInTurn('user', release),
   };
 }
