@@ -1,12 +1,5 @@
-import { noise } from '@chainsafe/libp2p-noise';
-import { yamux } from '@chainsafe/libp2p-yamux';
-import { generateKeyPair } from '@libp2p/crypto/keys';
-import { identify } from '@libp2p/identify';
 import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { ping } from '@libp2p/ping';
-import { tcp } from '@libp2p/tcp';
-import { createLibp2p } from 'libp2p';
 import { MAILBOX_STREAMS, mailboxHandler } from '../../protocols/mailbox/handler.ts';
 import type { Collection, MailboxDecisions } from '../../protocols/mailbox/handler.ts';
 import { peerIdFromBytes, peerIdToBytes } from '../../protocols/mailbox/peer-id-bytes.ts';
@@ -15,6 +8,7 @@ import type { HeldPrekey, Publication } from '../../protocols/mailbox/prekey-fra
 import type { PrekeyDecisions } from '../../protocols/mailbox/prekeys-handler.ts';
 import { End_Reason, MAILBOX_PROTOCOL, Status } from '../../protocols/mailbox/protocol.ts';
 import type { Answer, HeldBlob } from '../../protocols/mailbox/protocol.ts';
+import { bareNode } from './bare-node.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -132,16 +126,7 @@ function outbox() {
 }
 
 export async function lyingMailbox({ signal }: { signal: AbortSignal }): Promise<LyingMailbox> {
-  const privateKey = await generateKeyPair('Ed25519');
-  const node = await createLibp2p({
-    privateKey,
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionMonitor: { enabled: false },
-    services: { identify: identify(), ping: ping() },
-  });
+  const { node, privateKey } = await bareNode();
   const left: Left[] = [];
   const outboxes = new Map<string, ReturnType<typeof outbox>>();
   const stocks = new Map<string, PrekeyStock>();

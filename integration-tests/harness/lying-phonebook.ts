@@ -1,16 +1,10 @@
-import { noise } from '@chainsafe/libp2p-noise';
-import { yamux } from '@chainsafe/libp2p-yamux';
-import { generateKeyPair } from '@libp2p/crypto/keys';
-import { identify } from '@libp2p/identify';
 import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { ping } from '@libp2p/ping';
-import { tcp } from '@libp2p/tcp';
-import { createLibp2p } from 'libp2p';
 import { countersign, openProposal, proposeCertificate } from '../../protocols/phonebook/certificate.ts';
 import type { Proposal } from '../../protocols/phonebook/certificate.ts';
 import { phonebookHandler } from '../../protocols/phonebook/handler.ts';
 import { PHONEBOOK_PROTOCOL } from '../../protocols/phonebook/protocol.ts';
 import type { PhonebookDecisions, ResolvedRow } from '../../protocols/phonebook/protocol.ts';
+import { bareNode } from './bare-node.ts';
 
 const DAY_MS = 24 * 3600_000;
 
@@ -40,16 +34,7 @@ export function rowOf(peerId: string, name: string, certificate: Uint8Array | nu
 }
 
 export async function lyingPhonebook({ signal }: { signal: AbortSignal }): Promise<LyingPhonebook> {
-  const privateKey = await generateKeyPair('Ed25519');
-  const node = await createLibp2p({
-    privateKey,
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-    transports: [tcp()],
-    connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
-    connectionMonitor: { enabled: false },
-    services: { identify: identify(), ping: ping() },
-  });
+  const { node, privateKey } = await bareNode();
   const peerId = node.peerId.toString();
   const answers = new Map<string, ResolvedRow>();
   const claims = new Map<string, ResolvedRow>();

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { generateKeyPair } from '@libp2p/crypto/keys';
-import type { Connection, PeerId, Stream } from '@libp2p/interface';
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import type { Connection, PeerId } from '@libp2p/interface';
 import { streamPair } from '@libp2p/utils';
 import fc from 'fast-check';
 import { encodeFrames } from '../framing/frames.ts';
@@ -32,53 +30,25 @@ import {
   Status,
 } from './protocol.ts';
 import type { Deposit } from './protocol.ts';
+import { answeringMailbox, closed, lyingStreams, peer } from './single-request-fixture.ts';
 
-const peer = async (): Promise<PeerId> => peerIdFromPrivateKey(await generateKeyPair('Ed25519'));
 const [alice, bob, carol] = await Promise.all([peer(), peer(), peer()]);
 
 /** A mailbox over in-memory streams; without decisions, one of a version that blocks nobody. */
 function mailbox(t: TestContext, set?: DepositorsDecisions['set'], answerTimeoutMs = 5000) {
-  const stop = new AbortController();
-  t.after(() => stop.abort());
-  const streams: Stream[] = [];
-  const serve = mailboxHandler(
-    { deposit: () => assert.fail('not asked for'), collect: () => assert.fail('not asked for') },
-    { signal: stop.signal, streamTimeoutMs: 50, ...(set !== undefined && { depositors: { set } }) },
+  const { openStream, ...served } = answeringMailbox(
+    t,
+    alice,
+    set === undefined ? {} : { depositors: { set } },
   );
-  const openStream = async (): Promise<Stream> => {
-    const [outbound, inbound] = await streamPair();
-    streams.push(inbound);
-    void serve(inbound, { remotePeer: alice } as Connection);
-    return outbound;
-  };
-  return {
-    client: depositorsClient({ openStream, answerTimeoutMs }),
-    openStream,
-    streams,
-    signal: stop.signal,
-  };
+  return { client: depositorsClient({ openStream, answerTimeoutMs }), openStream, ...served };
 }
 
 /** A mailbox that sends a client some frames whatever it asks. */
 function liar(t: TestContext, ...frames: Uint8Array[]) {
-  const stop = new AbortController();
-  t.after(() => stop.abort());
-  const { signal } = stop;
-  const openStream = async (): Promise<Stream> => {
-    const [outbound, inbound] = await streamPair();
-    void sendFrames(inbound, frames, { signal })
-      .then(() => inbound.close())
-      .catch(() => undefined);
-    return outbound;
-  };
+  const { openStream, signal } = lyingStreams(t, frames);
   return { client: depositorsClient({ openStream }), signal };
 }
-
-const closed = (stream: Stream): Promise<void> =>
-  new Promise((resolve) => {
-    if (stream.status !== 'open') resolve();
-    else stream.addEventListener('close', () => resolve(), { once: true });
-  });
 
 /** Both requests. */
 const BOTH = {

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { generateKeyPair } from '@libp2p/crypto/keys';
-import type { Connection, PeerId, Stream } from '@libp2p/interface';
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import type { Connection } from '@libp2p/interface';
 import { streamPair } from '@libp2p/utils';
 import { encodeFrames } from '../framing/frames.ts';
 import { readFrames, sendFrames } from '../framing/streams.ts';
@@ -29,8 +27,8 @@ import {
   MAX_CLIENT_FRAME_BYTES,
   MAX_SERVER_FRAME_BYTES,
 } from './protocol.ts';
+import { answeringMailbox, closed, lyingStreams, peer } from './single-request-fixture.ts';
 
-const peer = async (): Promise<PeerId> => peerIdFromPrivateKey(await generateKeyPair('Ed25519'));
 const alice = await peer();
 const bob = await peer();
 const prekey = (number: number, length = 10): HeldPrekey => ({
@@ -48,51 +46,16 @@ const unasked: PrekeyDecisions = {
 
 /** A mailbox over in-memory streams; without decisions, one of a version without prekeys. */
 function mailbox(t: TestContext, decisions?: Partial<PrekeyDecisions>, answerTimeoutMs = 5000) {
-  const stop = new AbortController();
-  t.after(() => stop.abort());
-  const streams: Stream[] = [];
-  const serve = mailboxHandler(
-    { deposit: () => assert.fail('not asked for'), collect: () => assert.fail('not asked for') },
-    {
-      signal: stop.signal,
-      streamTimeoutMs: 50,
-      ...(decisions !== undefined && { prekeys: { ...unasked, ...decisions } }),
-    },
-  );
-  const openStream = async (): Promise<Stream> => {
-    const [outbound, inbound] = await streamPair();
-    streams.push(inbound);
-    void serve(inbound, { remotePeer: alice } as Connection);
-    return outbound;
-  };
-  return {
-    client: prekeysClient({ openStream, answerTimeoutMs }),
-    openStream,
-    streams,
-    signal: stop.signal,
-  };
+  const prekeys = decisions === undefined ? undefined : { ...unasked, ...decisions };
+  const { openStream, ...served } = answeringMailbox(t, alice, prekeys === undefined ? {} : { prekeys });
+  return { client: prekeysClient({ openStream, answerTimeoutMs }), openStream, ...served };
 }
 
 /** A mailbox that sends a client some frames whatever it asks. */
 function liar(t: TestContext, ...frames: Uint8Array[]) {
-  const stop = new AbortController();
-  t.after(() => stop.abort());
-  const { signal } = stop;
-  const openStream = async (): Promise<Stream> => {
-    const [outbound, inbound] = await streamPair();
-    void sendFrames(inbound, frames, { signal })
-      .then(() => inbound.close())
-      .catch(() => undefined);
-    return outbound;
-  };
+  const { openStream, signal } = lyingStreams(t, frames);
   return { client: prekeysClient({ openStream }), signal };
 }
-
-const closed = (stream: Stream): Promise<void> =>
-  new Promise((resolve) => {
-    if (stream.status !== 'open') resolve();
-    else stream.addEventListener('close', () => resolve(), { once: true });
-  });
 
 /** All three requests. */
 const ALL = {
